@@ -1,0 +1,37 @@
+# Everything here is a Debian 12 package; `tools/setup` installs them.
+find_package(Threads REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(fmt REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(PNG REQUIRED)
+find_package(Protobuf REQUIRED)
+
+# LibTorch: its own CMake file drags in every optional back end of the build that made it, so the
+# libraries are named here. Only the modules that load or compute with tensors link them.
+find_path(TORCH_INCLUDE_DIR ATen/ATen.h REQUIRED)
+find_library(TORCH_CPU_LIBRARY torch_cpu REQUIRED)
+find_library(C10_LIBRARY c10 REQUIRED)
+add_library(q3vl_torch INTERFACE)
+target_include_directories(q3vl_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIR})
+target_link_libraries(q3vl_torch INTERFACE ${TORCH_CPU_LIBRARY} ${C10_LIBRARY})
+
+# ONNX: the message definitions, the checker and shape inference.
+find_path(ONNX_INCLUDE_DIR onnx/onnx_pb.h REQUIRED)
+find_library(ONNX_LIBRARY onnx REQUIRED)
+find_library(ONNX_PROTO_LIBRARY onnx_proto REQUIRED)
+add_library(q3vl_onnx INTERFACE)
+target_include_directories(q3vl_onnx SYSTEM INTERFACE ${ONNX_INCLUDE_DIR})
+target_compile_definitions(q3vl_onnx INTERFACE ONNX_ML=1 ONNX_NAMESPACE=onnx)
+target_link_libraries(q3vl_onnx INTERFACE ${ONNX_LIBRARY} ${ONNX_PROTO_LIBRARY} protobuf::libprotobuf)
+
+# ONNX Runtime's headers, for the modules that run packages. The library itself is opened at run time.
+find_path(Q3VL_ORT_HEADERS onnxruntime_c_api.h
+          PATHS ${Q3VL_ONNXRUNTIME_INCLUDE_DIR}
+          PATH_SUFFIXES onnxruntime onnxruntime/core/session)
+if(Q3VL_ORT_HEADERS)
+  add_library(q3vl_ort_headers INTERFACE)
+  target_include_directories(q3vl_ort_headers SYSTEM INTERFACE ${Q3VL_ORT_HEADERS})
+else()
+  message(STATUS "ONNX Runtime's headers not found: what runs packages, and its tests, is left out (tools/setup fetches them)")
+endif()

@@ -1,0 +1,120 @@
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+#include "qwen3vl_export/error.h"
+
+namespace q3vl {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string reason(int error) {
+  return std::generic_category().message(error);
+}
+
+[[noreturn]] void fail(ErrorKind kind, const fs::path& path, std::string_view action, int error) {
+  throw Error(kind, fmt::format("{}: cannot {}: {}", path.string(), action, reason(error)));
+}
+
+}  // namespace
+
+File File::open(const fs::path& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) fail(ErrorKind::bad_input, path, "open", errno);
+  File file(path, descriptor);
+  struct stat status {};
+  if (::fstat(descriptor, &status) != 0) fail(ErrorKind::bad_input, path, "examine", errno);
+  if (!S_ISREG(status.st_mode))
+    throw Error(ErrorKind::bad_input, fmt::format("{}: is not a regular file", path.string()));
+  return file;
+}
+
+File File::create(const fs::path& path) {
+  const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (descriptor < 0) fail(ErrorKind::output, path, "create", errno);
+  return File(path, descriptor);
+}
+
+File::File(File&& other) noexcept : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)) {}
+
+File::~File() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+std::uint64_t File::size() const {
+  struct stat status {};
+  if (::fstat(descriptor_, &status) != 0) fail(ErrorKind::bad_input, path_, "examine", errno);
+  return static_cast<std::uint64_t>(status.st_size);
+}
+
+void File::read_at(std::uint64_t offset, std::span<std::byte> into) const {
+  while (!into.empty()) {
+    const ssize_t count = ::pread(descriptor_, into.data(), into.size(), static_cast<off_t>(offset));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) fail(ErrorKind::bad_input, path_, "read", errno);
+    if (count == 0)
+      throw Error(
+          ErrorKind::bad_input,
+          fmt::format(
+              "{}: ends at byte {}, expected {} bytes more; the file was cut short or changed while it was read",
+              path_.string(), offset, into.size()));
+    into = into.subspan(static_cast<std::size_t>(count));
+    offset += static_cast<std::uint64_t>(count);
+  }
+}
+
+void File::write_at(std::uint64_t offset, std::span<const std::byte> bytes) const {
+  while (!bytes.empty()) {
+    const ssize_t count = ::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) fail(ErrorKind::output, path_, fmt::format("write {} bytes", bytes.size()), errno);
+    bytes = bytes.subspan(static_cast<std::size_t>(count));
+    offset += static_cast<std::uint64_t>(count);
+  }
+}
+
+void File::resize(std::uint64_t size) const {
+  if (::ftruncate(descriptor_, static_cast<off_t>(size)) != 0)
+    fail(ErrorKind::output, path_, fmt::format("set its size to {} bytes", size), errno);
+}
+
+void File::finish() {
+  if (::fsync(descriptor_) != 0) fail(ErrorKind::output, path_, "flush to the disk", errno);
+  if (::close(std::exchange(descriptor_, -1)) != 0) fail(ErrorKind::output, path_, "close", errno);
+}
+
+std::string read_text_file(const fs::path& path, std::uint64_t limit) {
+  const File file = File::open(path);
+  const std::uint64_t size = file.size();
+  if (size > limit)
+    throw Error(ErrorKind::bad_input,
+                fmt::format("{}: is {} bytes long, expected at most {}", path.string(), size, limit));
+  std::string text(size, '\0');
+  file.read_at(0, std::as_writable_bytes(std::span(text)));
+  return text;
+}
+
+void write_text_file(const fs::path& path, const std::string& text) {
+  File file = File::create(path);
+  file.write_at(0, std::as_bytes(std::span(text)));
+  file.finish();
+}
+
+void sync_folder(const fs::path& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) fail(ErrorKind::output, path, "open", errno);
+  const int status = ::fsync(descriptor);
+  const int error = errno;
+  ::close(descriptor);
+  if (status != 0) fail(ErrorKind::output, path, "flush to the disk", error);
+}
+
+}  // namespace q3vl

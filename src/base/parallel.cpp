@@ -1,0 +1,54 @@
+#include "base/parallel.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "qwen3vl_export/error.h"
+
+namespace q3vl {
+
+std::atomic<bool> interrupt_requested = false;
+
+void throw_if_interrupted() {
+  if (interrupt_requested.load(std::memory_order_relaxed))
+    throw Error(ErrorKind::interrupted, "interrupted; nothing was left behind");
+}
+
+int available_processors() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+void parallel_for(std::size_t count, int threads, const std::function<void(std::size_t)>& work) {
+  std::atomic<std::size_t> next = 0;
+  std::mutex mutex;
+  std::exception_ptr failure;
+  const auto loop = [&] {
+    for (std::size_t index = next++; index < count; index = next++) {
+      try {
+        throw_if_interrupted();
+        work(index);
+      } catch (...) {
+        next = count;
+        const std::lock_guard lock(mutex);
+        if (!failure) failure = std::current_exception();
+      }
+    }
+  };
+  {
+    const auto helpers = static_cast<std::size_t>(std::max(1, threads)) - 1;
+    std::vector<std::jthread> pool;
+    for (std::size_t i = 0; i < std::min(helpers, count); ++i) pool.emplace_back(loop);
+    loop();
+  }
+  if (failure) std::rethrow_exception(failure);
+}
+
+}  // namespace q3vl

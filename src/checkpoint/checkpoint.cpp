@@ -1,0 +1,119 @@
+#include "checkpoint/checkpoint.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <set>
+
+#include "base/json.h"
+#include "checkpoint/safetensors_header.h"
+
+namespace q3vl {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Tensor name → shard file name.
+using WeightMap = std::map<std::string, std::string>;
+
+WeightMap read_index(const fs::path& path) {
+  const Json document = read_json_file(path);
+  const JsonObject root(document, path.string());
+  const JsonObject map = root.object("weight_map");
+  WeightMap shards;
+  for (const auto& [name, value] : map.json().items()) {
+    const std::string shard = map.string(name);
+    if (shard.empty() || shard == "." || shard == ".." ||
+        shard.find_first_of(std::string("/\\\0", 3)) != std::string::npos)
+      map.fail(fmt::format("tensor \"{}\" is said to be in {}, expected a plain file name beside the index", name,
+                           describe(value)));
+    shards.emplace(name, shard);
+  }
+  if (shards.empty()) map.fail("weight_map names no tensor");
+  return shards;
+}
+
+std::vector<SafetensorsEntry> read_header(const File& file, std::uint64_t& data_begin) {
+  const std::string path = file.path().string();
+  const std::uint64_t size = file.size();
+  if (size < 8)
+    throw Error(ErrorKind::bad_input,
+                fmt::format("{}: is {} bytes long, too short for a safetensors file", path, size));
+  std::array<unsigned char, 8> prefix{};
+  file.read_at(0, std::as_writable_bytes(std::span(prefix)));
+  std::uint64_t length = 0;
+  for (int i = 7; i >= 0; --i) length = length << 8 | prefix[static_cast<std::size_t>(i)];
+  if (length > kMaxSafetensorsHeader || length > size - 8)
+    throw Error(ErrorKind::bad_input, fmt::format("{}: its first 8 bytes announce a header of {} bytes, but the file "
+                                                  "has {} and the format allows {}; it is not a "
+                                                  "safetensors file, or was cut short",
+                                                  path, length, size, kMaxSafetensorsHeader));
+  std::string json(length, '\0');
+  file.read_at(8, std::as_writable_bytes(std::span(json)));
+  if (json.empty() || json.front() != '{')
+    throw Error(ErrorKind::bad_input,
+                fmt::format("{}: its header does not begin with {{; it is not a safetensors file", path));
+  data_begin = 8 + length;
+  return parse_safetensors_header(json, size - data_begin, path);
+}
+
+}  // namespace
+
+Checkpoint Checkpoint::open(const fs::path& folder) {
+  if (!fs::is_directory(folder))
+    throw Error(ErrorKind::bad_input,
+                fmt::format("{}: is not a folder; expected a checkpoint folder with config.json and *.safetensors",
+                            folder.string()));
+  const fs::path index = folder / "model.safetensors.index.json";
+  const bool sharded = fs::exists(index);
+  const WeightMap listed = sharded ? read_index(index) : WeightMap{};
+  std::set<std::string> names;
+  for (const auto& [tensor, shard] : listed) names.insert(shard);
+  if (!sharded) names.insert("model.safetensors");
+
+  Checkpoint checkpoint;
+  checkpoint.folder_ = folder;
+  for (const std::string& name : names) {
+    const fs::path path = folder / name;
+    if (!fs::exists(path))
+      throw Error(ErrorKind::bad_input, sharded
+                                            ? fmt::format("{}: is missing, but {} names it; the download is incomplete",
+                                                          path.string(), index.filename().string())
+                                            : fmt::format("{}: is missing, and so is model.safetensors.index.json; "
+                                                          "expected a checkpoint in the safetensors format",
+                                                          path.string()));
+    checkpoint.shards_.push_back(File::open(path));
+    std::uint64_t data_begin = 0;
+    for (SafetensorsEntry& entry : read_header(checkpoint.shards_.back(), data_begin)) {
+      if (sharded) {
+        const auto place = listed.find(entry.name);
+        if (place == listed.end() || place->second != name)
+          throw Error(ErrorKind::bad_input,
+                      fmt::format("{}: holds the tensor \"{}\", which {} {}; the files do not belong together",
+                                  path.string(), entry.name, index.filename().string(),
+                                  place == listed.end() ? "does not list" : "places in " + place->second));
+      }
+      TensorInfo info{.name = entry.name,
+                      .type = entry.type,
+                      .shape = std::move(entry.shape),
+                      .shard = checkpoint.shards_.size() - 1,
+                      .offset = data_begin + entry.begin,
+                      .bytes = entry.end - entry.begin};
+      checkpoint.tensors_.emplace(entry.name, std::move(info));
+    }
+  }
+  for (const auto& [tensor, shard] : listed)
+    if (!checkpoint.find(tensor))
+      throw Error(
+          ErrorKind::bad_input,
+          fmt::format("{}: places the tensor \"{}\" in {}, which does not hold it; the files do not belong together",
+                      index.string(), tensor, shard));
+  return checkpoint;
+}
+
+const TensorInfo* Checkpoint::find(const std::string& name) const {
+  const auto found = tensors_.find(name);
+  return found == tensors_.end() ? nullptr : &found->second;
+}
+
+}  // namespace q3vl

@@ -1,0 +1,45 @@
+// A checkpoint folder: one model.safetensors, or shards with model.safetensors.index.json. Only headers are read here.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/data_type.h"
+#include "base/file.h"
+#include "base/shape.h"
+
+namespace q3vl {
+
+/// Where one tensor of a checkpoint lies, and what it is.
+struct TensorInfo {
+  std::string name;
+  DataType type;
+  Shape shape;
+  std::size_t shard;     ///< index into Checkpoint::shards()
+  std::uint64_t offset;  ///< of its first byte in the shard
+  std::uint64_t bytes;
+};
+
+class Checkpoint {
+ public:
+  /// Reads the index, if there is one, and the header of every shard. The index must list exactly the tensors of the
+  /// shards, each in the shard named. Throws Error(bad_input).
+  static Checkpoint open(const std::filesystem::path& folder);
+
+  const std::filesystem::path& folder() const { return folder_; }
+  const std::vector<File>& shards() const { return shards_; }
+  const std::map<std::string, TensorInfo>& tensors() const { return tensors_; }
+
+  /// The tensor called `name`, or null.
+  const TensorInfo* find(const std::string& name) const;
+
+ private:
+  std::filesystem::path folder_;
+  std::vector<File> shards_;
+  std::map<std::string, TensorInfo> tensors_;
+};
+
+}  // namespace q3vl

@@ -1,0 +1,63 @@
+#include "checkpoint/safetensors_header.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/json.h"
+
+namespace q3vl {
+namespace {
+
+SafetensorsEntry parse_entry(const JsonObject& object, const std::string& name) {
+  object.expect_only({"dtype", "shape", "data_offsets"});
+  SafetensorsEntry entry{
+      .name = name, .type = {}, .shape = object.integers("shape", 0, INT64_MAX), .begin = 0, .end = 0};
+  const std::string type = object.string("dtype");
+  const auto known = data_type_from_safetensors(type);
+  if (!known) object.fail(fmt::format("tensor \"{}\" has the unknown dtype \"{}\"", name, type));
+  entry.type = *known;
+
+  const auto offsets = object.integers("data_offsets", 0, INT64_MAX);
+  if (offsets.size() != 2 || offsets[0] > offsets[1])
+    object.fail(fmt::format("tensor \"{}\" has data_offsets {}, expected [begin, end]", name, to_string(offsets)));
+  entry.begin = static_cast<std::uint64_t>(offsets[0]);
+  entry.end = static_cast<std::uint64_t>(offsets[1]);
+
+  std::int64_t bytes = 0;
+  if (__builtin_mul_overflow(element_count(entry.shape), static_cast<std::int64_t>(size_of(entry.type)), &bytes) ||
+      static_cast<std::uint64_t>(bytes) != entry.end - entry.begin)
+    object.fail(fmt::format("tensor \"{}\" is {} of shape {}, which needs {} bytes, but its data_offsets hold {}", name,
+                            type, to_string(entry.shape), bytes, entry.end - entry.begin));
+  return entry;
+}
+
+}  // namespace
+
+std::vector<SafetensorsEntry> parse_safetensors_header(const std::string& json, std::uint64_t data_bytes,
+                                                       const std::string& origin) {
+  const Json document = parse_json(json, origin + ": header");
+  const JsonObject root(document, origin);
+  std::vector<SafetensorsEntry> entries;
+  for (const auto& [name, value] : document.items()) {
+    if (name == "__metadata__") continue;
+    entries.push_back(parse_entry(JsonObject(value, origin, name), name));
+  }
+  std::sort(entries.begin(), entries.end(),
+            [](const auto& a, const auto& b) { return std::pair(a.begin, a.end) < std::pair(b.begin, b.end); });
+  std::uint64_t reached = 0;
+  for (const SafetensorsEntry& entry : entries) {
+    if (entry.begin != reached)
+      root.fail(fmt::format(
+          "tensor \"{}\" begins at byte {}, expected {}: tensors must follow each other without holes or overlaps",
+          entry.name, entry.begin, reached));
+    reached = entry.end;
+  }
+  if (reached != data_bytes)
+    root.fail(fmt::format(
+        "holds {} bytes of tensors, but its header describes {}; the file was cut short or is still being downloaded",
+        data_bytes, reached));
+  return entries;
+}
+
+}  // namespace q3vl

@@ -1,0 +1,31 @@
+// The header of a safetensors file: names, types, shapes and places of its tensors. Pure: text in, table out.
+//
+// Format: 8 bytes little-endian header length N, N bytes of JSON, then the tensors' bytes.
+// Contract: https://github.com/huggingface/safetensors#format
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/data_type.h"
+#include "base/shape.h"
+
+namespace q3vl {
+
+inline constexpr std::uint64_t kMaxSafetensorsHeader = 100'000'000;
+
+struct SafetensorsEntry {
+  std::string name;
+  DataType type;
+  Shape shape;
+  std::uint64_t begin;  ///< first byte, counted from the end of the header
+  std::uint64_t end;    ///< one past the last byte
+};
+
+/// Parses the JSON of a header whose file has `data_bytes` bytes after it. The tensors must cover those bytes exactly,
+/// without holes or overlaps. `origin` (the path) opens every message. Throws Error(bad_input).
+std::vector<SafetensorsEntry> parse_safetensors_header(const std::string& json, std::uint64_t data_bytes,
+                                                       const std::string& origin);
+
+}  // namespace q3vl

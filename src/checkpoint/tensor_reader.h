@@ -1,0 +1,18 @@
+// Whole tensors of a checkpoint as LibTorch tensors: for the reference and for tests, never for an export.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <string>
+
+#include "checkpoint/checkpoint.h"
+
+namespace q3vl {
+
+/// The LibTorch name of `type`. Throws Error(unsupported) for types that LibTorch lacks.
+at::ScalarType torch_type(DataType type);
+
+/// Reads the tensor called `name` in its stored type and shape. Throws Error(bad_input) when it is missing.
+at::Tensor read_tensor(const Checkpoint& checkpoint, const std::string& name);
+
+}  // namespace q3vl

@@ -1,0 +1,26 @@
+// How pictures become patches: preprocessor_config.json, or its newer home inside processor_config.json.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <vector>
+
+#include "config/model_config.h"
+
+namespace q3vl {
+
+struct ImageConfig {
+  std::int64_t patch_size;
+  std::int64_t temporal_patch_size;
+  std::int64_t merge_size;
+  std::int64_t min_pixels;         ///< size.shortest_edge: least height × width after the resize
+  std::int64_t max_pixels;         ///< size.longest_edge: most height × width after the resize
+  std::vector<double> image_mean;  ///< one a channel
+  std::vector<double> image_std;
+  double rescale_factor;  ///< multiplies the 8-bit values before mean and std
+};
+
+/// Reads the image settings of a checkpoint and holds them against `vision`. Throws Error(bad_input).
+ImageConfig read_image_config(const std::filesystem::path& checkpoint, const VisionConfig& vision);
+
+}  // namespace q3vl

@@ -1,0 +1,202 @@
+#include "config/model_config.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <numeric>
+#include <set>
+
+namespace q3vl {
+namespace {
+
+// Far above every published model, low enough that a product of any three fits into 63 bits.
+constexpr std::int64_t kMaxWidth = 1 << 20;
+constexpr std::int64_t kMaxLayers = 4096;
+constexpr std::int64_t kMaxVocabulary = 1 << 24;
+constexpr std::int64_t kMaxContext = std::int64_t{1} << 31;
+constexpr std::int64_t kMaxTokenId = kMaxVocabulary;
+
+[[noreturn]] void unsupported(const JsonObject& object, const std::string& message) {
+  throw Error(ErrorKind::unsupported, fmt::format("{}: {}", object.origin(), message));
+}
+
+/// Refuses a key whose value differs from the only one that is exported. An absent key means that value: it is Hugging
+/// Face's own default.
+void expect_string(const JsonObject& object, std::string_view key, std::string_view only) {
+  if (!object.has(key)) return;
+  if (const std::string found = object.string(key); found != only)
+    unsupported(object, fmt::format("{} is \"{}\"; only \"{}\" is exported", object.path_of(key), found, only));
+}
+
+void expect_false(const JsonObject& object, std::string_view key) {
+  if (object.has(key) && object.boolean(key))
+    unsupported(object, fmt::format("{} is true; only models without it are exported", object.path_of(key)));
+}
+
+void check_architecture(const JsonObject& root) {
+  constexpr std::string_view kExported = "this program exports dense Qwen3-VL models (model_type \"qwen3_vl\")";
+  const std::string model_type = root.string("model_type");
+  if (model_type == "qwen3_vl") {
+    if (root.has("quantization_config"))
+      unsupported(
+          root,
+          "quantization_config: the checkpoint is quantised already; export the original bf16, fp16 or fp32 weights");
+    return;
+  }
+  if (model_type == "qwen3_vl_moe")
+    unsupported(root, fmt::format("model_type is \"qwen3_vl_moe\", a mixture of experts; {}", kExported));
+  unsupported(root, fmt::format("model_type is \"{}\"; {}", model_type, kExported));
+}
+
+void parse_rope(const JsonObject& text, TextConfig& config) {
+  const bool newer = text.has("rope_parameters");
+  if (!newer && !text.has("rope_scaling"))
+    text.fail(fmt::format("{} is missing, and so is the older {}", text.path_of("rope_parameters"),
+                          text.path_of("rope_scaling")));
+  const JsonObject rope = text.object(newer ? "rope_parameters" : "rope_scaling");
+  config.rope_theta = newer && rope.has("rope_theta") ? rope.number("rope_theta") : text.number("rope_theta");
+  if (!(config.rope_theta > 1)) text.fail(fmt::format("rope_theta is {}, expected more than 1", config.rope_theta));
+  // "type" is the spelling of configs written before rope_type existed.
+  for (const std::string_view key : {"rope_type", "type"})
+    if (rope.has(key) && rope.string(key) != "default" && rope.string(key) != "mrope")
+      unsupported(rope, fmt::format("{} is \"{}\"; only \"default\" is exported", rope.path_of(key), rope.string(key)));
+  if (rope.has("mrope_interleaved") && !rope.boolean("mrope_interleaved"))
+    unsupported(rope,
+                fmt::format("{} is false; only interleaved MRoPE is exported", rope.path_of("mrope_interleaved")));
+  config.mrope_section = rope.integers("mrope_section", 0, kMaxWidth);
+  const auto& section = config.mrope_section;
+  if (section.size() != 3)
+    rope.fail(fmt::format("{} has {} entries, expected 3 (time, height, width)", rope.path_of("mrope_section"),
+                          section.size()));
+  const std::int64_t half = config.head_dim / 2;
+  if (std::accumulate(section.begin(), section.end(), std::int64_t{0}) != half)
+    rope.fail(fmt::format("{} is [{}], whose sum must be head_dim / 2 = {}", rope.path_of("mrope_section"),
+                          fmt::join(section, ", "), half));
+  // Height takes the frequencies 1, 4, 7 … below 3·section[1], width 2, 5, 8 … below 3·section[2].
+  for (const std::size_t axis : {1U, 2U})
+    if (3 * section[axis] > half + 2)
+      rope.fail(fmt::format("{} is [{}]: interleaving {} frequencies at every third place does not fit into {}",
+                            rope.path_of("mrope_section"), fmt::join(section, ", "), section[axis], half));
+}
+
+/// Hugging Face writes tie_word_embeddings at the top, in text_config, or at both places.
+bool parse_tied(const JsonObject& root, const JsonObject& text) {
+  constexpr std::string_view kKey = "tie_word_embeddings";
+  if (root.has(kKey) && text.has(kKey) && root.boolean(kKey) != text.boolean(kKey))
+    root.fail(fmt::format("{} is {}, but {} is {}", root.path_of(kKey), root.boolean(kKey), text.path_of(kKey),
+                          text.boolean(kKey)));
+  if (root.has(kKey)) return root.boolean(kKey);
+  if (text.has(kKey)) return text.boolean(kKey);
+  root.fail("tie_word_embeddings is missing, at the top and in text_config");
+}
+
+TextConfig parse_text(const JsonObject& root, const JsonObject& text) {
+  expect_string(text, "hidden_act", "silu");
+  expect_false(text, "attention_bias");
+  TextConfig config{};
+  config.vocab_size = text.integer("vocab_size", 1, kMaxVocabulary);
+  config.hidden_size = text.integer("hidden_size", 1, kMaxWidth);
+  config.intermediate_size = text.integer("intermediate_size", 1, kMaxWidth);
+  config.num_hidden_layers = text.integer("num_hidden_layers", 1, kMaxLayers);
+  config.num_attention_heads = text.integer("num_attention_heads", 1, kMaxWidth);
+  config.num_key_value_heads = text.integer("num_key_value_heads", 1, config.num_attention_heads);
+  config.head_dim = text.integer("head_dim", 1, kMaxWidth);
+  config.max_position_embeddings = text.integer("max_position_embeddings", 1, kMaxContext);
+  config.rms_norm_eps = text.number("rms_norm_eps");
+  if (!(config.rms_norm_eps > 0))
+    text.fail(fmt::format("{} is {}, expected more than 0", text.path_of("rms_norm_eps"), config.rms_norm_eps));
+  if (config.num_attention_heads % config.num_key_value_heads != 0)
+    text.fail(fmt::format("{} is {}, which does not divide num_attention_heads, {}",
+                          text.path_of("num_key_value_heads"), config.num_key_value_heads, config.num_attention_heads));
+  if (config.num_attention_heads * config.head_dim > kMaxWidth)
+    text.fail(fmt::format("num_attention_heads × head_dim is {}, expected at most {}",
+                          config.num_attention_heads * config.head_dim, kMaxWidth));
+  if (config.head_dim % 8 != 0)
+    unsupported(text, fmt::format("{} is {}; ONNX Runtime's GroupQueryAttention needs a multiple of 8",
+                                  text.path_of("head_dim"), config.head_dim));
+  parse_rope(text, config);
+  config.tie_word_embeddings = parse_tied(root, text);
+  return config;
+}
+
+void check_deepstack(const JsonObject& vision, const VisionConfig& config, const TextConfig& text) {
+  const auto& indexes = config.deepstack_visual_indexes;
+  if (std::set(indexes.begin(), indexes.end()).size() != indexes.size())
+    vision.fail(fmt::format("{} is [{}], which names a block twice", vision.path_of("deepstack_visual_indexes"),
+                            fmt::join(indexes, ", ")));
+  if (static_cast<std::int64_t>(indexes.size()) > text.num_hidden_layers)
+    vision.fail(fmt::format("{} has {} entries, but only {} text layers could take them",
+                            vision.path_of("deepstack_visual_indexes"), indexes.size(), text.num_hidden_layers));
+}
+
+VisionConfig parse_vision(const JsonObject& vision, const TextConfig& text) {
+  expect_string(vision, "hidden_act", "gelu_pytorch_tanh");
+  VisionConfig config{};
+  config.depth = vision.integer("depth", 1, kMaxLayers);
+  config.hidden_size = vision.integer("hidden_size", 1, kMaxWidth);
+  config.intermediate_size = vision.integer("intermediate_size", 1, kMaxWidth);
+  config.num_heads = vision.integer("num_heads", 1, kMaxWidth);
+  config.in_channels = vision.integer("in_channels", 1, 64);
+  config.patch_size = vision.integer("patch_size", 1, 1024);
+  config.temporal_patch_size = vision.integer("temporal_patch_size", 1, 64);
+  config.spatial_merge_size = vision.integer("spatial_merge_size", 1, 64);
+  config.num_position_embeddings = vision.integer("num_position_embeddings", 1, kMaxWidth);
+  config.out_hidden_size = vision.integer("out_hidden_size", 1, kMaxWidth);
+  config.deepstack_visual_indexes = vision.integers("deepstack_visual_indexes", 0, config.depth - 1);
+  if (config.hidden_size % config.num_heads != 0)
+    vision.fail(fmt::format("{} is {}, which does not divide hidden_size, {}", vision.path_of("num_heads"),
+                            config.num_heads, config.hidden_size));
+  if (config.head_dim() % 4 != 0)
+    vision.fail(fmt::format(
+        "hidden_size / num_heads is {}, expected a multiple of 4 for the rotary embedding of rows and columns",
+        config.head_dim()));
+  if (config.position_table_side() * config.position_table_side() != config.num_position_embeddings)
+    vision.fail(fmt::format("{} is {}, expected a square number", vision.path_of("num_position_embeddings"),
+                            config.num_position_embeddings));
+  if (config.out_hidden_size != text.hidden_size)
+    vision.fail(fmt::format("{} is {}, expected text_config.hidden_size, {}", vision.path_of("out_hidden_size"),
+                            config.out_hidden_size, text.hidden_size));
+  check_deepstack(vision, config, text);
+  return config;
+}
+
+std::vector<std::int64_t> token_ids(const JsonObject& object, std::string_view key) {
+  if (!object.has(key)) return {};
+  if (object.json().at(std::string(key)).is_array()) return object.integers(key, 0, kMaxTokenId);
+  return {object.integer(key, 0, kMaxTokenId)};
+}
+
+}  // namespace
+
+std::int64_t VisionConfig::position_table_side() const {
+  std::int64_t side = 1;
+  while ((side + 1) * (side + 1) <= num_position_embeddings) ++side;
+  return side;
+}
+
+ModelConfig parse_model_config(const Json& document, const std::string& origin) {
+  const JsonObject root(document, origin);
+  check_architecture(root);
+  const JsonObject text = root.object("text_config");
+  const JsonObject vision = root.object("vision_config");
+  ModelConfig config{};
+  config.text = parse_text(root, text);
+  config.vision = parse_vision(vision, config.text);
+  const std::int64_t last_token = config.text.vocab_size - 1;
+  config.image_token_id = root.integer("image_token_id", 0, last_token);
+  config.video_token_id = root.integer("video_token_id", 0, last_token);
+  config.vision_start_token_id = root.integer("vision_start_token_id", 0, last_token);
+  config.vision_end_token_id = root.integer("vision_end_token_id", 0, last_token);
+  if (text.has("bos_token_id")) config.bos_token_id = text.integer("bos_token_id", 0, kMaxTokenId);
+  if (text.has("pad_token_id")) config.pad_token_id = text.integer("pad_token_id", 0, kMaxTokenId);
+  config.eos_token_ids = token_ids(text, "eos_token_id");
+  return config;
+}
+
+ModelConfig read_model_config(const std::filesystem::path& checkpoint) {
+  const auto path = checkpoint / "config.json";
+  return parse_model_config(read_json_file(path), path.string());
+}
+
+}  // namespace q3vl

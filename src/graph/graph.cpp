@@ -1,0 +1,134 @@
+#include "graph/graph.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "qwen3vl_export/error.h"
+
+namespace q3vl {
+namespace {
+
+template <class T>
+std::vector<std::byte> bytes_of(std::span<const T> values) {
+  const auto bytes = std::as_bytes(values);
+  return {bytes.begin(), bytes.end()};
+}
+
+}  // namespace
+
+std::shared_ptr<Graph> Graph::subgraph(std::string name) {
+  return std::shared_ptr<Graph>(new Graph(std::move(name), root_));
+}
+
+std::string Graph::unique(const std::string& wanted) {
+  std::string name = wanted;
+  for (int i = 1; !root_->names_.insert(name).second; ++i) name = fmt::format("{}_{}", wanted, i);
+  return name;
+}
+
+Value Graph::input(const std::string& name, DataType type, Dims dims) {
+  inputs_.push_back({unique(name), type, std::move(dims)});
+  return {inputs_.back().name, type};
+}
+
+Value Graph::sequence_input(const std::string& name, DataType type) {
+  inputs_.push_back({.name = unique(name), .type = type, .dims = {}, .sequence = true});
+  return {inputs_.back().name, type};
+}
+
+void Graph::output(const std::string& name, const Value& value, Dims dims) {
+  const std::string final_name = unique(name);
+  if (final_name != name)
+    throw Error(ErrorKind::internal, fmt::format("graph {}: the output name {} is taken", name_, name));
+  bool produced = false;
+  for (Node& node : nodes_) {
+    produced = produced || std::find(node.outputs.begin(), node.outputs.end(), value.name) != node.outputs.end();
+    std::replace(node.outputs.begin(), node.outputs.end(), value.name, name);
+    std::replace(node.inputs.begin(), node.inputs.end(), value.name, name);
+  }
+  if (!produced) throw Error(ErrorKind::internal, fmt::format("graph {}: no node makes the output {}", name_, name));
+  outputs_.push_back({name, value.type, std::move(dims)});
+}
+
+void Graph::sequence_output(const Value& value) {
+  outputs_.push_back({.name = value.name, .type = value.type, .dims = {}, .sequence = true});
+}
+
+std::vector<Value> Graph::emit_some(const Scope& scope, std::string_view op_type, std::vector<Value> inputs,
+                                    const std::vector<DataType>& types, const std::vector<bool>& wanted,
+                                    std::vector<Attribute> attributes, std::string_view domain) {
+  Node node{.name = unique(fmt::format("{}/{}", scope.path(), op_type)),
+            .op_type = std::string(op_type),
+            .domain = std::string(domain),
+            .inputs = {},
+            .outputs = {},
+            .attributes = std::move(attributes)};
+  for (const Value& input : inputs) node.inputs.push_back(input.name);
+  while (!node.inputs.empty() && node.inputs.back().empty()) node.inputs.pop_back();
+  std::vector<Value> outputs;
+  for (std::size_t i = 0; i < types.size(); ++i) {
+    outputs.push_back({wanted[i] ? unique(fmt::format("{}/output_{}", node.name, i)) : "", types[i]});
+    node.outputs.push_back(outputs.back().name);
+  }
+  nodes_.push_back(std::move(node));
+  return outputs;
+}
+
+std::vector<Value> Graph::emit_many(const Scope& scope, std::string_view op_type, std::vector<Value> inputs,
+                                    const std::vector<DataType>& types, std::vector<Attribute> attributes,
+                                    std::string_view domain) {
+  return emit_some(scope, op_type, std::move(inputs), types, std::vector<bool>(types.size(), true),
+                   std::move(attributes), domain);
+}
+
+Value Graph::emit(const Scope& scope, std::string_view op_type, std::vector<Value> inputs, DataType type,
+                  std::vector<Attribute> attributes, std::string_view domain) {
+  return emit_many(scope, op_type, std::move(inputs), {type}, std::move(attributes), domain).front();
+}
+
+Value Graph::constant(std::string name, DataType type, Shape shape, std::vector<std::byte> bytes) {
+  auto& all = root_->constants_;
+  const auto same = std::find_if(all.begin(), all.end(), [&](const Constant& c) {
+    return c.name == name && c.type == type && c.shape == shape && c.bytes == bytes;
+  });
+  if (same != all.end()) return {same->name, type};
+  all.push_back({unique(name), type, std::move(shape), std::move(bytes)});
+  return {all.back().name, type};
+}
+
+Value Graph::integers(std::vector<std::int64_t> values) {
+  const auto size = static_cast<std::int64_t>(values.size());
+  return constant(fmt::format("constant/[{}]", fmt::join(values, ",")), DataType::int64, {size},
+                  bytes_of(std::span<const std::int64_t>(values)));
+}
+
+Value Graph::scalar(std::int64_t value) {
+  return constant(fmt::format("constant/{}", value), DataType::int64, {},
+                  bytes_of(std::span<const std::int64_t>(&value, 1)));
+}
+
+Value Graph::floats(const std::string& name, Shape shape, std::span<const float> values) {
+  return constant(name, DataType::float32, std::move(shape), bytes_of(values));
+}
+
+Value Graph::float_scalar(float value) {
+  return constant(fmt::format("constant/{:.9g}f", value), DataType::float32, {},
+                  bytes_of(std::span<const float>(&value, 1)));
+}
+
+Value Graph::weight(const std::string& name, DataType type, Shape shape, const std::string& blob) {
+  for (const WeightInitializer& known : root_->weights_) {
+    if (known.name != name) continue;
+    if (known.blob != blob || known.type != type || known.shape != shape)
+      throw Error(ErrorKind::internal,
+                  fmt::format("graph {}: the initializer {} is made in two ways", root_->name_, name));
+    return {name, type};
+  }
+  root_->weights_.push_back({unique(name), type, std::move(shape), blob});
+  return {name, type};
+}
+
+}  // namespace q3vl

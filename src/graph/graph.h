@@ -1,0 +1,159 @@
+// The graph-emitter core: an append-only ONNX graph in memory, without Protobuf and without weights' bytes.
+//
+//   Graph graph("model");
+//   const Value x = graph.input("x", DataType::float32, {"batch_size", 64});
+//   const Value y = graph.emit(Scope("mlp"), "Sigmoid", {x}, DataType::float32);
+//   graph.output("y", y, {"batch_size", 64});
+//
+// Every value is made before it is used, names are unique over a graph and its subgraphs, and weights and constants of
+// a subgraph live in the outermost graph, where runtimes pack them once.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <initializer_list>
+#include <memory>
+#include <set>
+#include <span>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/data_type.h"
+#include "base/shape.h"
+
+namespace q3vl {
+
+/// A dotted path: the checkpoint's weight name, the node's name and the initializer's name are all made of it.
+class Scope {
+ public:
+  explicit Scope(std::string path) : path_(std::move(path)) {}
+  Scope operator/(std::string_view part) const {
+    return Scope(path_.empty() ? std::string(part) : path_ + "." + std::string(part));
+  }
+  Scope operator/(std::int64_t index) const { return *this / std::to_string(index); }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+/// An edge of the graph. An empty name stands for an optional input that is left out.
+struct Value {
+  std::string name;
+  DataType type = DataType::float32;
+};
+
+/// A size that is known, or the name of one that is not ("sequence_length").
+using Dim = std::variant<std::int64_t, std::string>;
+using Dims = std::vector<Dim>;
+
+class Graph;
+
+struct Attribute {
+  using Payload = std::variant<std::int64_t, float, std::string, std::vector<std::int64_t>, std::shared_ptr<Graph>>;
+  std::string name;
+  Payload value;
+};
+
+struct Node {
+  std::string name;
+  std::string op_type;
+  std::string domain;  ///< "" is ai.onnx
+  std::vector<std::string> inputs;
+  std::vector<std::string> outputs;
+  std::vector<Attribute> attributes;
+};
+
+/// A graph input or output. `sequence` marks a sequence of such tensors.
+struct ValueInfo {
+  std::string name;
+  DataType type;
+  Dims dims;
+  bool sequence = false;
+};
+
+/// A constant that stands in the graph file itself.
+struct Constant {
+  std::string name;
+  DataType type;
+  Shape shape;
+  std::vector<std::byte> bytes;
+};
+
+/// A constant whose bytes are made from a weight later; `blob` identifies them, over all graphs of a package.
+struct WeightInitializer {
+  std::string name;
+  DataType type;
+  Shape shape;
+  std::string blob;
+};
+
+inline constexpr std::string_view kMicrosoft = "com.microsoft";
+
+class Graph {
+ public:
+  explicit Graph(std::string name) : name_(std::move(name)), root_(this) {}
+
+  /// An empty graph for a control-flow node of this one. It may use this graph's values and shares its names, constants
+  /// and weights.
+  std::shared_ptr<Graph> subgraph(std::string name);
+
+  Value input(const std::string& name, DataType type, Dims dims);
+  /// A sequence of tensors, as a loop carries it.
+  Value sequence_input(const std::string& name, DataType type);
+
+  /// Declares `value` as the output called `name`. The value takes that name, so it must not be an input.
+  void output(const std::string& name, const Value& value, Dims dims);
+  void sequence_output(const Value& value);
+
+  /// One node with one output. `scope` names it: "<scope>/<op_type>".
+  Value emit(const Scope& scope, std::string_view op_type, std::vector<Value> inputs, DataType type,
+             std::vector<Attribute> attributes = {}, std::string_view domain = "");
+
+  /// One node with several outputs, one a type; unused ones cannot be left out.
+  std::vector<Value> emit_many(const Scope& scope, std::string_view op_type, std::vector<Value> inputs,
+                               const std::vector<DataType>& types, std::vector<Attribute> attributes = {},
+                               std::string_view domain = "");
+
+  /// The same, but outputs whose place in `wanted` is false get no name.
+  std::vector<Value> emit_some(const Scope& scope, std::string_view op_type, std::vector<Value> inputs,
+                               const std::vector<DataType>& types, const std::vector<bool>& wanted,
+                               std::vector<Attribute> attributes = {}, std::string_view domain = "");
+
+  /// An int64 constant; equal ones are shared. A scalar is given by `scalar`.
+  Value integers(std::vector<std::int64_t> values);
+  Value scalar(std::int64_t value);
+  Value floats(const std::string& name, Shape shape, std::span<const float> values);
+  Value float_scalar(float value);
+
+  /// A weight, or a part of one. The same name again must mean the same blob and gives the same value.
+  Value weight(const std::string& name, DataType type, Shape shape, const std::string& blob);
+
+  /// The outermost graph: where constants, weights and what only depends on them belong.
+  Graph& root() { return *root_; }
+
+  const std::string& name() const { return name_; }
+  const std::vector<ValueInfo>& inputs() const { return inputs_; }
+  const std::vector<ValueInfo>& outputs() const { return outputs_; }
+  const std::vector<Node>& nodes() const { return nodes_; }
+  const std::vector<Constant>& constants() const { return constants_; }
+  const std::vector<WeightInitializer>& weights() const { return weights_; }
+
+ private:
+  Graph(std::string name, Graph* root) : name_(std::move(name)), root_(root) {}
+  std::string unique(const std::string& wanted);
+  Value constant(std::string name, DataType type, Shape shape, std::vector<std::byte> bytes);
+
+  std::string name_;
+  Graph* root_;
+  std::vector<ValueInfo> inputs_;
+  std::vector<ValueInfo> outputs_;
+  std::vector<Node> nodes_;
+  std::vector<Constant> constants_;  // of the root only, as are the two below
+  std::vector<WeightInitializer> weights_;
+  std::set<std::string> names_;
+};
+
+}  // namespace q3vl
