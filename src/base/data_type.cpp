@@ -12,21 +12,22 @@ struct Row {
   std::size_t bytes;
   std::string_view name;
   std::string_view safetensors;
+  std::int32_t onnx;
 };
 
 constexpr std::array kTypes = {
-    Row{DataType::float32, 4, "float32", "F32"},
-    Row{DataType::float16, 2, "float16", "F16"},
-    Row{DataType::bfloat16, 2, "bfloat16", "BF16"},
-    Row{DataType::float64, 8, "float64", "F64"},
-    Row{DataType::int64, 8, "int64", "I64"},
-    Row{DataType::int32, 4, "int32", "I32"},
-    Row{DataType::int16, 2, "int16", "I16"},
-    Row{DataType::int8, 1, "int8", "I8"},
-    Row{DataType::uint8, 1, "uint8", "U8"},
-    Row{DataType::boolean, 1, "bool", "BOOL"},
-    Row{DataType::float8_e4m3, 1, "float8_e4m3", "F8_E4M3"},
-    Row{DataType::float8_e5m2, 1, "float8_e5m2", "F8_E5M2"},
+    Row{DataType::float32, 4, "float32", "F32", 1},
+    Row{DataType::float16, 2, "float16", "F16", 10},
+    Row{DataType::bfloat16, 2, "bfloat16", "BF16", 16},
+    Row{DataType::float64, 8, "float64", "F64", 11},
+    Row{DataType::int64, 8, "int64", "I64", 7},
+    Row{DataType::int32, 4, "int32", "I32", 6},
+    Row{DataType::int16, 2, "int16", "I16", 5},
+    Row{DataType::int8, 1, "int8", "I8", 3},
+    Row{DataType::uint8, 1, "uint8", "U8", 2},
+    Row{DataType::boolean, 1, "bool", "BOOL", 9},
+    Row{DataType::float8_e4m3, 1, "float8_e4m3", "F8_E4M3", 0},
+    Row{DataType::float8_e5m2, 1, "float8_e5m2", "F8_E5M2", 0},
 };
 
 const Row& row_of(DataType type) {
@@ -43,6 +44,7 @@ std::size_t size_of(DataType type) {
 std::string_view name_of(DataType type) {
   return row_of(type).name;
 }
+std::int32_t onnx_type(DataType type) { return row_of(type).onnx; }
 std::string_view safetensors_name(DataType type) {
   return row_of(type).safetensors;
 }

@@ -36,6 +36,9 @@ std::optional<DataType> data_type_from_safetensors(std::string_view name);
 /// The name that a safetensors header uses for `type`.
 std::string_view safetensors_name(DataType type);
 
+/// The number by which ONNX's TensorProto.DataType calls `type`; 0 for the types that opset 17 lacks.
+std::int32_t onnx_type(DataType type);
+
 /// True for the three types that weights of this model family are stored in.
 bool is_weight_type(DataType type);
 

@@ -2,8 +2,9 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
+#include <torch/csrc/api/include/torch/version.h>
 
-#include <bit>
+#include <algorithm>
 
 #include "checkpoint/tensor_reader.h"
 #include "checkpoint/weight_source.h"
@@ -82,12 +83,20 @@ std::span<const float> WeightBlock::float32() {
   return {t.widened.data_ptr<float>(), static_cast<std::size_t>(t.widened.numel())};
 }
 
-std::int64_t WeightBlock::nonfinite_count() {
-  constexpr std::uint32_t kExponent = 0x7f800000U;
-  std::int64_t count = 0;
-  for (const float value : float32()) count += (std::bit_cast<std::uint32_t>(value) & kExponent) == kExponent;
-  return count;
+std::int64_t WeightBlock::nonfinite_count() const {
+  // All exponent bits set: infinity or NaN, in each of the three types.
+  const auto count = [&]<class Bits>(Bits exponent) {
+    const auto* bits = static_cast<const Bits*>(tensors_->stored.data_ptr());
+    return std::count_if(bits, bits + tensors_->stored.numel(), [=](Bits value) { return (value & exponent) == exponent; });
+  };
+  switch (tensors_->stored.scalar_type()) {
+    case at::kBFloat16: return count(std::uint16_t{0x7f80});
+    case at::kHalf: return count(std::uint16_t{0x7c00});
+    default: return count(std::uint32_t{0x7f800000});
+  }
 }
+
+std::string libtorch_version() { return TORCH_VERSION; }
 
 void use_single_threaded_tensors() {
   at::set_num_threads(1);

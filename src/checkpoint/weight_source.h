@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 
 #include "checkpoint/checkpoint.h"
 
@@ -32,12 +33,15 @@ class WeightBlock {
   std::span<const float> float32();
 
   /// The number of values that are NaN or infinite.
-  std::int64_t nonfinite_count();
+  std::int64_t nonfinite_count() const;
 
  private:
   struct Tensors;
   std::unique_ptr<Tensors> tensors_;
 };
+
+/// The version of LibTorch that this was built with.
+std::string libtorch_version();
 
 /// Keeps LibTorch's own threads out of the way of ours: call once, before the first block.
 void use_single_threaded_tensors();

@@ -75,7 +75,7 @@ void parse_rope(const JsonObject& text, TextConfig& config) {
                           fmt::join(section, ", "), half));
   // Height takes the frequencies 1, 4, 7 … below 3·section[1], width 2, 5, 8 … below 3·section[2].
   for (const std::size_t axis : {1U, 2U})
-    if (3 * section[axis] > half + 2)
+    if (3 * section[axis] + static_cast<std::int64_t>(axis) > half + 2)
       rope.fail(fmt::format("{} is [{}]: interleaving {} frequencies at every third place does not fit into {}",
                             rope.path_of("mrope_section"), fmt::join(section, ", "), section[axis], half));
 }

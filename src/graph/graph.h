@@ -10,8 +10,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
-#include <initializer_list>
 #include <memory>
 #include <set>
 #include <span>
@@ -95,6 +93,8 @@ inline constexpr std::string_view kMicrosoft = "com.microsoft";
 class Graph {
  public:
   explicit Graph(std::string name) : name_(std::move(name)), root_(this) {}
+  Graph(const Graph&) = delete;  // subgraphs point to it
+  Graph& operator=(const Graph&) = delete;
 
   /// An empty graph for a control-flow node of this one. It may use this graph's values and shares its names, constants
   /// and weights.

@@ -1,0 +1,32 @@
+#include "ops/weight.h"
+
+#include <fmt/format.h>
+
+#include "ops/cast.h"
+#include "qwen3vl_export/error.h"
+
+namespace q3vl {
+
+Value weight_part(const Builder& b, const WeightRequest& request, std::size_t part, Shape graph_shape) {
+  const EncodedPart& array = request.parts[part];
+  std::string name = array.suffix.empty() ? request.name : request.name + "." + array.suffix;
+  // A graph that looks rows up and multiplies by the same bytes sees them in two shapes, so under two names.
+  if (array.type == DataType::uint8 && graph_shape.size() == 2) name += ".rows";
+  return b.graph.weight(name, array.type, std::move(graph_shape), request.blob(part));
+}
+
+Value float_weight(const Builder& b, const Scope& path, const Shape& shape, Role role, const Shape& graph_shape) {
+  const WeightRequest& request = b.weights.request(path.path(), shape, role);
+  if (request.encoding.quantized())
+    throw Error(ErrorKind::usage, fmt::format("the recipe encodes {} as {}; it can be stored, float32 or float16", name_of(role), to_string(request.encoding)));
+  const Value weight = weight_part(b, request, 0, graph_shape);
+  if (weight.type == b.target.compute_type) return weight;
+  // In the outermost graph: a Cast inside a loop's body would not be folded away.
+  return cast(b.graph.root(), path, weight, b.target.compute_type);
+}
+
+Value float_weight(const Builder& b, const Scope& path, const Shape& shape, Role role) {
+  return float_weight(b, path, shape, role, shape);
+}
+
+}  // namespace q3vl

@@ -1,0 +1,22 @@
+// The checkpoint's files that go into the package as they are.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace q3vl {
+
+struct Asset {
+  std::string name;
+  std::string contents;  ///< what is in it, in a few words
+};
+
+/// The files of `checkpoint` that a package takes along. tokenizer.json, tokenizer_config.json and a chat template (in
+/// its own file or inside tokenizer_config.json) are required: no client starts without them. Throws Error(bad_input).
+std::vector<Asset> assets(const std::filesystem::path& checkpoint, bool pictures);
+
+/// Copies them into `folder`, synced to the disk. Throws Error.
+void copy_assets(const std::filesystem::path& checkpoint, const std::vector<Asset>& assets, const std::filesystem::path& folder);
+
+}  // namespace q3vl

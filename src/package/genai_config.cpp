@@ -1,0 +1,109 @@
+#include "package/genai_config.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace q3vl {
+namespace {
+
+const ValueInfo& find(const std::vector<ValueInfo>& values, std::string_view name) {
+  const auto found = std::find_if(values.begin(), values.end(), [&](const ValueInfo& v) { return v.name == name; });
+  if (found == values.end()) throw Error(ErrorKind::internal, fmt::format("the graph has no value {}", name));
+  return *found;
+}
+
+std::int64_t size_at(const ValueInfo& value, std::size_t axis) { return std::get<std::int64_t>(value.dims.at(axis)); }
+
+OrderedJson session_options() { return {{"log_id", "onnxruntime-genai"}, {"provider_options", OrderedJson::array()}}; }
+
+/// {name: name} of values that go by their own names; those of the cache are given by a pattern elsewhere.
+OrderedJson own_names(const std::vector<ValueInfo>& values) {
+  OrderedJson names = OrderedJson::object();
+  for (const ValueInfo& value : values)
+    if (value.name.find('.') == std::string::npos) names[value.name] = value.name;
+  return names;
+}
+
+OrderedJson decoder(const Graph& text, const ModelConfig& model) {
+  const ValueInfo& past = find(text.inputs(), "past_key_values.0.key");  // [batch, kv_heads, past, head_dim]
+  const auto layers = std::count_if(text.inputs().begin(), text.inputs().end(), [](const ValueInfo& v) {
+    return v.name.starts_with("past_key_values.") && v.name.ends_with(".key");
+  });
+  // The one size that genai takes for both image_features and inputs_embeds: (1+D)·H. The cache has its own.
+  const ValueInfo& first = text.inputs().front();
+  const std::int64_t hidden_size = first.dims.size() == 3 ? size_at(first, 2) : model.text.hidden_size;
+  OrderedJson inputs = own_names(text.inputs());
+  inputs["past_key_names"] = "past_key_values.%d.key";
+  inputs["past_value_names"] = "past_key_values.%d.value";
+  OrderedJson outputs = own_names(text.outputs());
+  outputs["present_key_names"] = "present.%d.key";
+  outputs["present_value_names"] = "present.%d.value";
+  return {{"session_options", session_options()},
+          {"filename", kTextModelFile},
+          {"head_size", size_at(past, 3)},
+          {"hidden_size", hidden_size},
+          {"inputs", inputs},
+          {"outputs", outputs},
+          {"num_attention_heads", model.text.num_attention_heads},
+          {"num_hidden_layers", layers},
+          {"num_key_value_heads", size_at(past, 1)}};
+}
+
+OrderedJson vision(const Graph& graph, const ModelConfig& model) {
+  return {{"session_options", session_options()},
+          {"filename", kVisionModelFile},
+          {"config_filename", kVisionProcessorFile},
+          {"spatial_merge_size", model.vision.spatial_merge_size},
+          {"patch_size", model.vision.patch_size},
+          {"inputs", own_names(graph.inputs())},
+          {"outputs", own_names(graph.outputs())}};
+}
+
+OrderedJson embedding(const Graph& graph) {
+  return {{"session_options", session_options()},
+          {"filename", kEmbeddingModelFile},
+          {"inputs", own_names(graph.inputs())},
+          {"outputs", own_names(graph.outputs())}};
+}
+
+}  // namespace
+
+OrderedJson genai_config(const PackageGraphs& graphs, const ModelConfig& model, const GenerationConfig& generation, std::int64_t max_length) {
+  const bool pictures = graphs.vision != nullptr;
+  OrderedJson document;
+  OrderedJson& m = document["model"];
+  m["type"] = pictures ? "qwen3_vl" : "qwen3";
+  m["bos_token_id"] = generation.bos_token_id;
+  m["eos_token_id"] = generation.eos_token_ids;
+  m["pad_token_id"] = generation.pad_token_id;
+  if (pictures) {
+    m["image_token_id"] = model.image_token_id;
+    m["video_token_id"] = model.video_token_id;
+    m["vision_start_token_id"] = model.vision_start_token_id;
+  }
+  m["vocab_size"] = size_at(find(graphs.text->outputs(), "logits"), 2);
+  m["context_length"] = model.text.max_position_embeddings;
+  m["decoder"] = decoder(*graphs.text, model);
+  if (pictures) {
+    m["embedding"] = embedding(*graphs.embedding);
+    m["vision"] = vision(*graphs.vision, model);
+  }
+  document["search"] = {{"do_sample", generation.do_sample},
+                        {"early_stopping", true},
+                        {"max_length", max_length},
+                        {"min_length", 0},
+                        {"num_beams", 1},
+                        {"num_return_sequences", 1},
+                        {"no_repeat_ngram_size", 0},
+                        {"past_present_share_buffer", true},
+                        {"repetition_penalty", generation.repetition_penalty},
+                        {"length_penalty", 1.0},
+                        {"diversity_penalty", 0.0},
+                        {"temperature", generation.temperature},
+                        {"top_k", generation.top_k},
+                        {"top_p", generation.top_p}};
+  return document;
+}
+
+}  // namespace q3vl

@@ -1,0 +1,68 @@
+// What the builders ask of a checkpoint: each weight by name, shape and role.
+//
+// Faults are gathered, not thrown one by one: after the graphs are built, check() lists them all.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "quant/encoding.h"
+#include "quant/role.h"
+
+namespace q3vl {
+
+/// What a checkpoint's header says of a tensor.
+struct StoredWeight {
+  DataType type;
+  Shape shape;
+};
+using WeightLookup = std::function<std::optional<StoredWeight>(const std::string& name)>;
+
+/// Role → encoding.
+using EncodingPolicy = std::function<Encoding(Role role)>;
+
+/// A weight in the form in which the package holds it.
+struct WeightRequest {
+  std::string name;
+  Role role;              ///< of the first request for this form
+  Encoding encoding;
+  DataType stored;
+  std::int64_t rows;      ///< the first dimension; 1 for a vector
+  std::int64_t columns;   ///< the product of the others; a vector's length
+  std::vector<EncodedPart> parts;
+
+  /// Identifies the bytes of part `index` over all graphs of a package.
+  std::string blob(std::size_t index) const;
+};
+
+class WeightRequests {
+ public:
+  WeightRequests(WeightLookup lookup, EncodingPolicy policy) : lookup_(std::move(lookup)), policy_(std::move(policy)) {}
+
+  /// States that a graph needs `name` with `shape` in `role`. The same weight in the same encoding is one request, so
+  /// that tied weights of two graphs share their bytes.
+  const WeightRequest& request(const std::string& name, const Shape& shape, Role role);
+
+  /// In the order of the first request.
+  const std::vector<const WeightRequest*>& all() const { return order_; }
+
+  /// One sentence for each weight that is missing, has another shape, or a type that is no weight's.
+  const std::vector<std::string>& faults() const { return faults_; }
+
+  bool requested(const std::string& name) const { return names_.contains(name); }
+
+ private:
+  WeightLookup lookup_;
+  EncodingPolicy policy_;
+  std::map<std::string, WeightRequest> requests_;  // by name and encoding
+  std::vector<const WeightRequest*> order_;
+  std::set<std::string> names_;
+  std::set<std::pair<std::string, Role>> bound_;
+  std::vector<std::string> faults_;
+};
+
+}  // namespace q3vl

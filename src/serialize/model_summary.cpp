@@ -1,0 +1,134 @@
+#include "serialize/model_summary.h"
+
+#include <fmt/format.h>
+#include <onnx/onnx_pb.h>
+
+#include <charconv>
+#include <set>
+#include <string_view>
+
+#include "qwen3vl_export/error.h"
+#include "serialize/model_file.h"
+
+namespace q3vl {
+namespace {
+
+/// Reads one file; its messages begin with the path.
+class Reader {
+ public:
+  explicit Reader(const std::filesystem::path& path) : path_(path.string()), model_(read_model_file(path)) {}
+
+  ModelSummary read() const {
+    ModelSummary summary;
+    summary.ir_version = model_.ir_version();
+    for (const auto& opset : model_.opset_import()) summary.opset_imports[opset.domain()] = opset.version();
+    const onnx::GraphProto& graph = model_.graph();
+    std::set<std::string> weights;
+    for (const onnx::TensorProto& tensor : graph.initializer()) {
+      summary.initializers.push_back(initializer(tensor));
+      weights.insert(tensor.name());
+    }
+    for (const onnx::ValueInfoProto& input : graph.input())
+      if (weights.count(input.name()) == 0) summary.inputs.push_back(value("input", input));
+    for (const onnx::ValueInfoProto& output : graph.output()) summary.outputs.push_back(value("output", output));
+    count_operators(graph, summary.operators);
+    return summary;
+  }
+
+ private:
+  [[noreturn]] void fail(const std::string& message) const {
+    throw Error(ErrorKind::bad_input, fmt::format("{}: {}", path_, message));
+  }
+
+  DataType element_type(const std::string& what, int type) const {
+    switch (type) {
+      case onnx::TensorProto::FLOAT:
+        return DataType::float32;
+      case onnx::TensorProto::FLOAT16:
+        return DataType::float16;
+      case onnx::TensorProto::BFLOAT16:
+        return DataType::bfloat16;
+      case onnx::TensorProto::DOUBLE:
+        return DataType::float64;
+      case onnx::TensorProto::INT64:
+        return DataType::int64;
+      case onnx::TensorProto::INT32:
+        return DataType::int32;
+      case onnx::TensorProto::INT16:
+        return DataType::int16;
+      case onnx::TensorProto::INT8:
+        return DataType::int8;
+      case onnx::TensorProto::UINT8:
+        return DataType::uint8;
+      case onnx::TensorProto::BOOL:
+        return DataType::boolean;
+      default:
+        fail(fmt::format("{} has element type {}, which is unknown here", what, type));
+    }
+  }
+
+  ValueInfo value(std::string_view kind, const onnx::ValueInfoProto& info) const {
+    const std::string what = fmt::format("{} {}", kind, info.name());
+    const bool sequence = info.type().has_sequence_type();
+    const onnx::TypeProto& type = sequence ? info.type().sequence_type().elem_type() : info.type();
+    if (!type.has_tensor_type()) fail(fmt::format("{} is neither a tensor nor a sequence of tensors", what));
+    ValueInfo result{info.name(), element_type(what, type.tensor_type().elem_type()), {}, sequence};
+    for (const auto& dim : type.tensor_type().shape().dim()) {
+      if (dim.has_dim_value())
+        result.dims.emplace_back(std::int64_t{dim.dim_value()});
+      else
+        result.dims.emplace_back(dim.has_dim_param() ? dim.dim_param() : "?");
+    }
+    return result;
+  }
+
+  InitializerSummary initializer(const onnx::TensorProto& tensor) const {
+    InitializerSummary result{tensor.name(),
+                              element_type("initializer " + tensor.name(), tensor.data_type()),
+                              {tensor.dims().begin(), tensor.dims().end()},
+                              {}};
+    if (tensor.data_location() != onnx::TensorProto::EXTERNAL) return result;
+    ExternalData external;
+    bool has_length = false;
+    for (const auto& entry : tensor.external_data()) {
+      if (entry.key() == "location") external.location = entry.value();
+      if (entry.key() == "offset") external.offset = number(tensor, entry);
+      if (entry.key() == "length") external.length = number(tensor, entry);
+      has_length = has_length || entry.key() == "length";
+    }
+    if (external.location.empty()) fail(fmt::format("initializer {} is external without a location", tensor.name()));
+    if (!has_length)
+      external.length = static_cast<std::uint64_t>(element_count(result.shape)) * size_of(result.type);
+    result.external = external;
+    return result;
+  }
+
+  std::uint64_t number(const onnx::TensorProto& tensor, const onnx::StringStringEntryProto& entry) const {
+    const std::string& text = entry.value();
+    std::uint64_t result = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), result);
+    if (error != std::errc() || end != text.data() + text.size())
+      fail(fmt::format("initializer {}: the external data's {} is \"{}\", expected a number", tensor.name(),
+                       entry.key(), text));
+    return result;
+  }
+
+  void count_operators(const onnx::GraphProto& graph, std::map<std::string, int>& counts) const {
+    for (const onnx::NodeProto& node : graph.node()) {
+      ++counts[node.domain().empty() ? node.op_type() : node.domain() + "." + node.op_type()];
+      for (const onnx::AttributeProto& attribute : node.attribute())
+        if (attribute.has_g()) count_operators(attribute.g(), counts);
+    }
+  }
+
+  std::string path_;
+  onnx::ModelProto model_;
+};
+
+}  // namespace
+
+ModelSummary read_model_summary(const std::filesystem::path& model) {
+  return Reader(model).read();
+}
+
+}  // namespace q3vl

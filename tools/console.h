@@ -1,0 +1,41 @@
+// What a person or a log sees while a command runs.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "qwen3vl_export/export.h"
+
+namespace q3vl {
+
+enum class Verbosity { quiet, normal, verbose };
+
+/// "3.4 GB", in powers of ten, as disks are sold and the hub counts.
+std::string human_bytes(std::uint64_t bytes);
+
+/// Writes to standard error: messages, and the progress of an export, as a bar with bytes and time left on a terminal and
+/// as plain lines in a log.
+class Console {
+ public:
+  explicit Console(Verbosity verbosity);
+
+  ExportObserver observer();
+
+  /// The table of a finished export: file, size, what is in it; then totals, time and memory. To standard output.
+  void print_report(const ExportReport& report, const std::string& folder) const;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  void progress(ExportProgress progress);
+  void clear_bar();
+
+  Verbosity verbosity_;
+  bool terminal_;
+  bool bar_shown_ = false;
+  Clock::time_point start_{};
+  Clock::time_point last_{};
+  std::uint64_t next_line_ = 0;  // of a log: the tenth that is told next
+};
+
+}  // namespace q3vl
