@@ -463,8 +463,8 @@ TEST(CheckOnnxFile, FollowsLoopsThatCarrySequences) {
   EXPECT_EQ(ModelFolder(loop_model("piece = com.microsoft.Gelu(grid)")).finding(),
             "[ShapeInferenceError] (op_type:Gelu): X typestr: T, has unsupported type: tensor(int64)");
   EXPECT_EQ(ModelFolder(loop_model("piece = com.microsoft.RotaryEmbedding(x, start, x, x)")).finding(),
-            "[ShapeInferenceError] (op_type:RotaryEmbedding): [ShapeInferenceError] RotaryEmbedding: "
-            "input is [N, 8], expected rank 3 or 4");
+            "[ShapeInferenceError] Shape inference error(s): (op_type:RotaryEmbedding): [ShapeInferenceError] "
+            "RotaryEmbedding: input is [N, 8], expected rank 3 or 4");
   EXPECT_EQ(ModelFolder(loop_model("piece = com.microsoft.Gello(x)")).finding(),
             "node : there is no schema of Gello in domain \"com.microsoft\"");
 }

@@ -13,7 +13,8 @@ namespace q3vl {
 namespace {
 
 constexpr int kBarWidth = 30;
-constexpr std::chrono::milliseconds kRedraw(100);
+constexpr std::chrono::milliseconds kRedraw(100);  // of the bar
+constexpr std::chrono::seconds kNextLine(5);       // of a log
 
 std::string human_seconds(double seconds) {
   const auto whole = static_cast<std::int64_t>(seconds + 0.5);
@@ -36,7 +37,9 @@ std::string human_bytes(std::uint64_t bytes) {
 Console::Console(Verbosity verbosity) : verbosity_(verbosity), terminal_(::isatty(STDERR_FILENO) != 0) {
   const auto logger = spdlog::stderr_color_st("qwen3vl-export");
   logger->set_pattern("%^%l:%$ %v");
-  logger->set_level(verbosity == Verbosity::verbose ? spdlog::level::debug : verbosity == Verbosity::quiet ? spdlog::level::err : spdlog::level::info);
+  logger->set_level(verbosity == Verbosity::verbose ? spdlog::level::debug
+                    : verbosity == Verbosity::quiet ? spdlog::level::err
+                                                    : spdlog::level::info);
   spdlog::set_default_logger(logger);
 }
 
@@ -64,8 +67,8 @@ void Console::progress(ExportProgress p) {
   if (start_ == Clock::time_point{}) start_ = now;
   const double share = static_cast<double>(p.done) / static_cast<double>(p.total);
   if (!terminal_) {
-    if (share * 10 < static_cast<double>(next_line_)) return;
-    next_line_ = static_cast<std::uint64_t>(share * 10) + 1;
+    if (now - std::max(start_, last_) < kNextLine) return;
+    last_ = now;
     spdlog::info("encoded {} of {} ({:.0f} %)", human_bytes(p.done), human_bytes(p.total), share * 100);
     return;
   }
@@ -74,8 +77,8 @@ void Console::progress(ExportProgress p) {
   last_ = now;
   const double elapsed = std::chrono::duration<double>(now - start_).count();
   const int filled = static_cast<int>(share * kBarWidth);
-  fmt::print(stderr, "\r\033[K[{:=<{}}{: <{}}] {} of {}, {} left", "", filled, "", kBarWidth - filled, human_bytes(p.done), human_bytes(p.total),
-             human_seconds(share > 0 ? elapsed / share - elapsed : 0));
+  fmt::print(stderr, "\r\033[K[{:=<{}}{: <{}}] {} of {}, {} left", "", filled, "", kBarWidth - filled,
+             human_bytes(p.done), human_bytes(p.total), human_seconds(share > 0 ? elapsed / share - elapsed : 0));
   std::fflush(stderr);
   bar_shown_ = true;
   if (finished) clear_bar();
@@ -89,8 +92,10 @@ void Console::print_report(const ExportReport& report, const std::string& folder
     width = std::max(width, file.name.size());
     total += file.bytes;
   }
-  for (const ExportedFile& file : report.files) fmt::print("{:<{}}  {:>8}  {}\n", file.name, width, human_bytes(file.bytes), file.contents);
-  fmt::print("{:<{}}  {:>8}  in {}; {:.1f} s, peak memory {}\n", "total", width, human_bytes(total), folder, report.seconds, human_bytes(report.peak_memory_bytes));
+  for (const ExportedFile& file : report.files)
+    fmt::print("{:<{}}  {:>8}  {}\n", file.name, width, human_bytes(file.bytes), file.contents);
+  fmt::print("{:<{}}  {:>8}  in {}; {:.1f} s, peak memory {}\n", "total", width, human_bytes(total), folder,
+             report.seconds, human_bytes(report.peak_memory_bytes));
 }
 
 }  // namespace q3vl

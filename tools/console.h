@@ -14,8 +14,8 @@ enum class Verbosity { quiet, normal, verbose };
 /// "3.4 GB", in powers of ten, as disks are sold and the hub counts.
 std::string human_bytes(std::uint64_t bytes);
 
-/// Writes to standard error: messages, and the progress of an export, as a bar with bytes and time left on a terminal and
-/// as plain lines in a log.
+/// Writes to standard error: messages, and the progress of an export, as a bar with bytes and time left on a terminal
+/// and as plain lines in a log.
 class Console {
  public:
   explicit Console(Verbosity verbosity);
@@ -34,8 +34,7 @@ class Console {
   bool terminal_;
   bool bar_shown_ = false;
   Clock::time_point start_{};
-  Clock::time_point last_{};
-  std::uint64_t next_line_ = 0;  // of a log: the tenth that is told next
+  Clock::time_point last_{};  // when the bar or a line was last written
 };
 
 }  // namespace q3vl

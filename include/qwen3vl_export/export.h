@@ -57,8 +57,8 @@ struct ExportReport {
   std::uint64_t peak_memory_bytes;  ///< the process's largest resident size
 };
 
-/// Writes the package. It is made in `<output>.partial` and renamed when it is complete and checked, so that `output` is
-/// never half a package; after an error nothing is left of it. Throws Error.
+/// Writes the package. It is made in `<output>.partial` and renamed when it is complete and checked, so that `output`
+/// is never half a package; after an error nothing is left of it. Throws Error.
 ExportReport export_package(const ExportRequest& request, const ExportObserver& observer);
 
 /// Names and versions: this program first, then the libraries it runs with.

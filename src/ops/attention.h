@@ -32,7 +32,8 @@ struct GroupedHeads {
 /// Causal attention over the cache and the new tokens, several query heads sharing a key and value head. q, k and v
 /// [batch, sequence, heads · head_dim] are rotated already. Returns the output, shaped as q, and the cache with the new
 /// tokens in it.
-std::pair<Value, KeyValue> grouped_query_attention(Graph& g, const Scope& s, const Value& q, const Value& k, const Value& v,
-                                                   const KeyValue& past, const SequenceLengths& lengths, const GroupedHeads& heads);
+std::pair<Value, KeyValue> grouped_query_attention(Graph& g, const Scope& s, const Value& q, const Value& k,
+                                                   const Value& v, const KeyValue& past, const SequenceLengths& lengths,
+                                                   const GroupedHeads& heads);
 
 }  // namespace q3vl

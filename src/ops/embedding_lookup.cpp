@@ -6,7 +6,8 @@
 
 namespace q3vl {
 
-Value embedding_lookup(const Builder& b, const Scope& s, const Scope& weight, const Value& input_ids, std::int64_t rows, std::int64_t width) {
+Value embedding_lookup(const Builder& b, const Scope& s, const Scope& weight, const Value& input_ids, std::int64_t rows,
+                       std::int64_t width) {
   Graph& g = b.graph;
   const WeightRequest& request = b.weights.request(weight.path(), {rows, width}, Role::embedding);
   if (!request.encoding.quantized()) {

@@ -5,8 +5,8 @@
 
 namespace q3vl {
 
-Value linear(const Builder& b, const Scope& s, const Scope& weight, const Value& x, std::int64_t in, std::int64_t out, Role role,
-             std::int64_t accuracy_level) {
+Value linear(const Builder& b, const Scope& s, const Scope& weight, const Value& x, std::int64_t in, std::int64_t out,
+             Role role, std::int64_t accuracy_level) {
   const WeightRequest& request = b.weights.request(weight.path(), {out, in}, role);
   if (!request.encoding.quantized()) {
     Value w = weight_part(b, request, 0, {out, in});
@@ -24,7 +24,8 @@ Value linear(const Builder& b, const Scope& s, const Scope& weight, const Value&
                       kMicrosoft);
 }
 
-Value affine(const Builder& b, const Scope& s, const Value& x, std::int64_t in, std::int64_t out, const Shape& stored_shape) {
+Value affine(const Builder& b, const Scope& s, const Value& x, std::int64_t in, std::int64_t out,
+             const Shape& stored_shape) {
   const Value weight = float_weight(b, s / "weight", stored_shape, Role::vision_linear, {out, in});
   const Value bias = float_weight(b, s / "bias", {out}, Role::vision_vector);
   return b.graph.emit(s, "Gemm", {x, weight, bias}, x.type, {{"transB", std::int64_t{1}}});

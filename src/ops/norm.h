@@ -19,10 +19,11 @@ struct Residual {
 Value rms_norm(const Builder& b, const Scope& s, const Value& x, std::int64_t width, double epsilon);
 
 /// The norm of the residual's sum, and the sum itself: [normed, sum].
-std::pair<Value, Value> skip_rms_norm(const Builder& b, const Scope& s, const Residual& residual, std::int64_t width, double epsilon);
+std::pair<Value, Value> skip_rms_norm(const Builder& b, const Scope& s, const Residual& residual, std::int64_t width,
+                                      double epsilon);
 
-/// (x − mean) / std · weight + bias over the last dimension. Add + LayerNormalization, not SkipLayerNormalization, whose
-/// CPU kernel is several times slower.
+/// (x − mean) / std · weight + bias over the last dimension. Add + LayerNormalization, not SkipLayerNormalization,
+/// whose CPU kernel is several times slower.
 Value layer_norm(const Builder& b, const Scope& s, const Value& x, std::int64_t width, double epsilon);
 
 }  // namespace q3vl

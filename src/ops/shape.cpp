@@ -2,20 +2,36 @@
 
 namespace q3vl {
 
-Value add(Graph& g, const Scope& s, const Value& a, const Value& b) { return g.emit(s, "Add", {a, b}, a.type); }
-Value subtract(Graph& g, const Scope& s, const Value& a, const Value& b) { return g.emit(s, "Sub", {a, b}, a.type); }
-Value multiply(Graph& g, const Scope& s, const Value& a, const Value& b) { return g.emit(s, "Mul", {a, b}, a.type); }
-Value divide(Graph& g, const Scope& s, const Value& a, const Value& b) { return g.emit(s, "Div", {a, b}, a.type); }
-Value remainder(Graph& g, const Scope& s, const Value& a, const Value& b) { return g.emit(s, "Mod", {a, b}, a.type); }
-Value minimum(Graph& g, const Scope& s, const Value& a, const Value& b) { return g.emit(s, "Min", {a, b}, a.type); }
-Value maximum(Graph& g, const Scope& s, const Value& a, const Value& b) { return g.emit(s, "Max", {a, b}, a.type); }
+Value add(Graph& g, const Scope& s, const Value& a, const Value& b) {
+  return g.emit(s, "Add", {a, b}, a.type);
+}
+Value subtract(Graph& g, const Scope& s, const Value& a, const Value& b) {
+  return g.emit(s, "Sub", {a, b}, a.type);
+}
+Value multiply(Graph& g, const Scope& s, const Value& a, const Value& b) {
+  return g.emit(s, "Mul", {a, b}, a.type);
+}
+Value divide(Graph& g, const Scope& s, const Value& a, const Value& b) {
+  return g.emit(s, "Div", {a, b}, a.type);
+}
+Value remainder(Graph& g, const Scope& s, const Value& a, const Value& b) {
+  return g.emit(s, "Mod", {a, b}, a.type);
+}
+Value minimum(Graph& g, const Scope& s, const Value& a, const Value& b) {
+  return g.emit(s, "Min", {a, b}, a.type);
+}
+Value maximum(Graph& g, const Scope& s, const Value& a, const Value& b) {
+  return g.emit(s, "Max", {a, b}, a.type);
+}
 
 Value dimension(Graph& g, const Scope& s, const Value& x, std::int64_t axis) {
   const Value shape = g.emit(s, "Shape", {x}, DataType::int64);
   return gather(g, s, shape, g.scalar(axis));
 }
 
-Value range(Graph& g, const Scope& s, const Value& count) { return range(g, s, g.scalar(0), count); }
+Value range(Graph& g, const Scope& s, const Value& count) {
+  return range(g, s, g.scalar(0), count);
+}
 
 Value range(Graph& g, const Scope& s, const Value& begin, const Value& end) {
   return g.emit(s, "Range", {begin, end, g.scalar(1)}, DataType::int64);
@@ -25,7 +41,9 @@ Value reshape(Graph& g, const Scope& s, const Value& x, std::vector<std::int64_t
   return reshape(g, s, x, g.integers(std::move(shape)));
 }
 
-Value reshape(Graph& g, const Scope& s, const Value& x, const Value& shape) { return g.emit(s, "Reshape", {x, shape}, x.type); }
+Value reshape(Graph& g, const Scope& s, const Value& x, const Value& shape) {
+  return g.emit(s, "Reshape", {x, shape}, x.type);
+}
 
 Value gather(Graph& g, const Scope& s, const Value& x, const Value& indices, std::int64_t axis) {
   return g.emit(s, "Gather", {x, indices}, x.type, {{"axis", axis}});

@@ -18,7 +18,8 @@ Value weight_part(const Builder& b, const WeightRequest& request, std::size_t pa
 Value float_weight(const Builder& b, const Scope& path, const Shape& shape, Role role, const Shape& graph_shape) {
   const WeightRequest& request = b.weights.request(path.path(), shape, role);
   if (request.encoding.quantized())
-    throw Error(ErrorKind::usage, fmt::format("the recipe encodes {} as {}; it can be stored, float32 or float16", name_of(role), to_string(request.encoding)));
+    throw Error(ErrorKind::usage, fmt::format("the recipe encodes {} as {}; it can be stored, float32 or float16",
+                                              name_of(role), to_string(request.encoding)));
   const Value weight = weight_part(b, request, 0, graph_shape);
   if (weight.type == b.target.compute_type) return weight;
   // In the outermost graph: a Cast inside a loop's body would not be folded away.

@@ -5,9 +5,9 @@
 
 namespace q3vl {
 
-/// The weight `path` of shape `shape` in the checkpoint, seen as `graph_shape` (the same number of elements; rows first)
-/// in the graph. Stored in a narrower type, it is followed by a Cast, which runtimes fold into the constant when they
-/// load the graph. Throws Error(usage) when the recipe wants `role` quantised: this use of it has no such form.
+/// The weight `path` of shape `shape` in the checkpoint, seen as `graph_shape` (the same number of elements; rows
+/// first) in the graph. Stored in a narrower type, it is followed by a Cast, which runtimes fold into the constant when
+/// they load the graph. Throws Error(usage) when the recipe wants `role` quantised: this use of it has no such form.
 Value float_weight(const Builder& b, const Scope& path, const Shape& shape, Role role, const Shape& graph_shape);
 Value float_weight(const Builder& b, const Scope& path, const Shape& shape, Role role);
 

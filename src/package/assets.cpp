@@ -47,11 +47,14 @@ std::vector<Asset> assets(const fs::path& checkpoint, bool pictures) {
     const fs::path path = checkpoint / "tokenizer_config.json";
     const Json settings = read_json_file(path);
     if (!JsonObject(settings, path.string()).has("chat_template"))
-      missing(checkpoint / "chat_template.jinja", "so are chat_template.json and the key chat_template of tokenizer_config.json; no client could put a question to the model");
+      missing(checkpoint / "chat_template.jinja",
+              "so are chat_template.json and the key chat_template of tokenizer_config.json; no client could put a "
+              "question to the model");
   }
   std::vector<Asset> found;
   for (const Known& known : kKnown)
-    if ((pictures || !known.of_pictures) && fs::exists(checkpoint / known.name)) found.push_back({known.name, known.contents});
+    if ((pictures || !known.of_pictures) && fs::exists(checkpoint / known.name))
+      found.push_back({known.name, known.contents});
   return found;
 }
 

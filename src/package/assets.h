@@ -17,6 +17,7 @@ struct Asset {
 std::vector<Asset> assets(const std::filesystem::path& checkpoint, bool pictures);
 
 /// Copies them into `folder`, synced to the disk. Throws Error.
-void copy_assets(const std::filesystem::path& checkpoint, const std::vector<Asset>& assets, const std::filesystem::path& folder);
+void copy_assets(const std::filesystem::path& checkpoint, const std::vector<Asset>& assets,
+                 const std::filesystem::path& folder);
 
 }  // namespace q3vl

@@ -13,9 +13,13 @@ const ValueInfo& find(const std::vector<ValueInfo>& values, std::string_view nam
   return *found;
 }
 
-std::int64_t size_at(const ValueInfo& value, std::size_t axis) { return std::get<std::int64_t>(value.dims.at(axis)); }
+std::int64_t size_at(const ValueInfo& value, std::size_t axis) {
+  return std::get<std::int64_t>(value.dims.at(axis));
+}
 
-OrderedJson session_options() { return {{"log_id", "onnxruntime-genai"}, {"provider_options", OrderedJson::array()}}; }
+OrderedJson session_options() {
+  return {{"log_id", "onnxruntime-genai"}, {"provider_options", OrderedJson::array()}};
+}
 
 /// {name: name} of values that go by their own names; those of the cache are given by a pattern elsewhere.
 OrderedJson own_names(const std::vector<ValueInfo>& values) {
@@ -51,12 +55,9 @@ OrderedJson decoder(const Graph& text, const ModelConfig& model) {
 }
 
 OrderedJson vision(const Graph& graph, const ModelConfig& model) {
-  return {{"session_options", session_options()},
-          {"filename", kVisionModelFile},
-          {"config_filename", kVisionProcessorFile},
-          {"spatial_merge_size", model.vision.spatial_merge_size},
-          {"patch_size", model.vision.patch_size},
-          {"inputs", own_names(graph.inputs())},
+  return {{"session_options", session_options()},    {"filename", kVisionModelFile},
+          {"config_filename", kVisionProcessorFile}, {"spatial_merge_size", model.vision.spatial_merge_size},
+          {"patch_size", model.vision.patch_size},   {"inputs", own_names(graph.inputs())},
           {"outputs", own_names(graph.outputs())}};
 }
 
@@ -69,7 +70,8 @@ OrderedJson embedding(const Graph& graph) {
 
 }  // namespace
 
-OrderedJson genai_config(const PackageGraphs& graphs, const ModelConfig& model, const GenerationConfig& generation, std::int64_t max_length) {
+OrderedJson genai_config(const PackageGraphs& graphs, const ModelConfig& model, const GenerationConfig& generation,
+                         std::int64_t max_length) {
   const bool pictures = graphs.vision != nullptr;
   OrderedJson document;
   OrderedJson& m = document["model"];

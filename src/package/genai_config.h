@@ -25,6 +25,7 @@ struct PackageGraphs {
 };
 
 /// The document; names, widths and head counts are read off the graphs, so that the two cannot differ.
-OrderedJson genai_config(const PackageGraphs& graphs, const ModelConfig& model, const GenerationConfig& generation, std::int64_t max_length);
+OrderedJson genai_config(const PackageGraphs& graphs, const ModelConfig& model, const GenerationConfig& generation,
+                         std::int64_t max_length);
 
 }  // namespace q3vl

@@ -21,7 +21,9 @@ OrderedJson roles(const DataLayout& layout) {
         role["bits"] = request.encoding.bits;
         role["block_size"] = request.encoding.block_size;
         role["quantizer"] = request.encoding.quantizer;
-        role["layout"] = "MatMulNBits: data uint8 [rows, blocks, block_size*bits/8], low bits first, zero point 2^(bits-1); scales float32 [rows, blocks]";
+        role["layout"] =
+            "MatMulNBits: data uint8 [rows, blocks, block_size*bits/8], low bits first, zero point 2^(bits-1); scales "
+            "float32 [rows, blocks]";
       } else {
         role["layout"] = "row-major, as in the checkpoint";
       }
@@ -35,7 +37,8 @@ OrderedJson roles(const DataLayout& layout) {
     }
     role["weights"] = role["weights"].get<std::int64_t>() + 1;
     role["bytes"] = role["bytes"].get<std::uint64_t>() + bytes;
-    role["files"][placed.file] = (role["files"].contains(placed.file) ? role["files"][placed.file].get<std::uint64_t>() : 0) + bytes;
+    role["files"][placed.file] =
+        (role["files"].contains(placed.file) ? role["files"][placed.file].get<std::uint64_t>() : 0) + bytes;
   }
   return result;
 }

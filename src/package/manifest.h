@@ -12,7 +12,8 @@
 namespace q3vl {
 
 struct ManifestInputs {
-  std::vector<std::pair<std::string, std::string>> versions;  ///< of the program and of the libraries that make the bytes
+  std::vector<std::pair<std::string, std::string>>
+      versions;  ///< of the program and of the libraries that make the bytes
   const Recipe& recipe;
   const DataLayout& layout;
   std::vector<std::string> components;

@@ -19,7 +19,8 @@ constexpr std::int64_t kRowsAtOnce = 1024;
 /// "a; b; c", and how many more there are.
 std::string listed(const std::vector<std::string>& sentences) {
   const auto shown = std::min(sentences.size(), kMaxListed);
-  std::string text = fmt::format("{}", fmt::join(sentences.begin(), sentences.begin() + static_cast<std::ptrdiff_t>(shown), "; "));
+  std::string text =
+      fmt::format("{}", fmt::join(sentences.begin(), sentences.begin() + static_cast<std::ptrdiff_t>(shown), "; "));
   if (sentences.size() > shown) text += fmt::format("; and {} more", sentences.size() - shown);
   return text;
 }
@@ -50,22 +51,31 @@ WeightLookup lookup_in(const Checkpoint& checkpoint) {
   };
 }
 
-void check_weights(const Checkpoint& checkpoint, const TextConfig& text, const WeightRequests& written, const WeightRequests& whole, bool allow_unused) {
+void check_weights(const Checkpoint& checkpoint, const TextConfig& text, const WeightRequests& written,
+                   const WeightRequests& whole, bool allow_unused) {
   const std::string folder = checkpoint.folder().string();
   if (!written.faults().empty())
-    throw Error(ErrorKind::bad_input, fmt::format("{}: tensors do not fit config.json: {}; the checkpoint is incomplete or belongs to another config.json",
-                                                  folder, listed(written.faults())));
+    throw Error(
+        ErrorKind::bad_input,
+        fmt::format(
+            "{}: tensors do not fit config.json: {}; the checkpoint is incomplete or belongs to another config.json",
+            folder, listed(written.faults())));
   const std::string head = "lm_head.weight";
   const TensorInfo* stored_head = text.tie_word_embeddings ? checkpoint.find(head) : nullptr;
   std::vector<std::string> unused;
   for (const auto& [name, info] : checkpoint.tensors())
-    if (!whole.requested(name) && &info != stored_head) unused.push_back(fmt::format("\"{}\" {}", name, to_string(info.shape)));
+    if (!whole.requested(name) && &info != stored_head)
+      unused.push_back(fmt::format("\"{}\" {}", name, to_string(info.shape)));
   if (!unused.empty() && !allow_unused)
-    throw Error(ErrorKind::bad_input, fmt::format("{}: {} tensors are not part of the model that config.json describes: {}; leave them out with --allow-unused "
-                                                  "if that is right", folder, unused.size(), listed(unused)));
+    throw Error(ErrorKind::bad_input, fmt::format("{}: {} tensors are not part of the model that config.json "
+                                                  "describes: {}; leave them out with --allow-unused "
+                                                  "if that is right",
+                                                  folder, unused.size(), listed(unused)));
   const TensorInfo* embedding = checkpoint.find((names::embed_tokens() / "weight").path());
-  if (stored_head && embedding && written.requested(embedding->name) && !equal_bytes(checkpoint, *stored_head, *embedding))
-    throw Error(ErrorKind::bad_input, fmt::format("{}: config.json ties lm_head to the embedding (tie_word_embeddings), but the stored \"{}\" differs from \"{}\"",
+  if (stored_head && embedding && written.requested(embedding->name) &&
+      !equal_bytes(checkpoint, *stored_head, *embedding))
+    throw Error(ErrorKind::bad_input, fmt::format("{}: config.json ties lm_head to the embedding "
+                                                  "(tie_word_embeddings), but the stored \"{}\" differs from \"{}\"",
                                                   folder, head, embedding->name));
 }
 

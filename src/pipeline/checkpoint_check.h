@@ -8,9 +8,10 @@
 namespace q3vl {
 
 /// Throws Error(bad_input) that lists every weight of `written` that is missing or of another shape, and, unless
-/// `allow_unused`, every tensor that no component of the model (`whole`) has. A stored lm_head.weight is no surprise in a
-/// tied model, but must equal the embedding.
-void check_weights(const Checkpoint& checkpoint, const TextConfig& text, const WeightRequests& written, const WeightRequests& whole, bool allow_unused);
+/// `allow_unused`, every tensor that no component of the model (`whole`) has. A stored lm_head.weight is no surprise in
+/// a tied model, but must equal the embedding.
+void check_weights(const Checkpoint& checkpoint, const TextConfig& text, const WeightRequests& written,
+                   const WeightRequests& whole, bool allow_unused);
 
 /// What Checkpoint's headers say, in the form that WeightRequests asks.
 WeightLookup lookup_in(const Checkpoint& checkpoint);

@@ -18,7 +18,7 @@
 #include "config/model_config.h"
 #include "package/assets.h"
 #include "package/genai_config.h"
-//CONTRACT#include
+// CONTRACT#include
 #include "package/manifest.h"
 #include "package/vision_processor.h"
 #include "pipeline/checkpoint_check.h"
@@ -69,7 +69,8 @@ Components parse_components(const std::vector<std::string>& names) {
     else
       throw Error(ErrorKind::usage, fmt::format("--components names \"{}\", expected vision, embedding or text", name));
   }
-  if (components.names().empty()) throw Error(ErrorKind::usage, "--components names nothing, expected vision, embedding or text");
+  if (components.names().empty())
+    throw Error(ErrorKind::usage, "--components names nothing, expected vision, embedding or text");
   return components;
 }
 
@@ -80,7 +81,8 @@ struct NamedGraph {
   std::unique_ptr<Graph> graph;
 };
 
-std::vector<NamedGraph> build_graphs(const ModelConfig& config, const Recipe& recipe, const Components& components, WeightRequests& requests) {
+std::vector<NamedGraph> build_graphs(const ModelConfig& config, const Recipe& recipe, const Components& components,
+                                     WeightRequests& requests) {
   const TargetProfile& target = target_profile(recipe.target);
   std::vector<NamedGraph> graphs;
   const auto add = [&](const char* file, const char* name, std::string contents) {
@@ -89,11 +91,15 @@ std::vector<NamedGraph> build_graphs(const ModelConfig& config, const Recipe& re
   };
   const OrderedJson resolved = recipe.to_json();
   const auto precision = [&](const char* part) { return resolved[part]["precision"].get<std::string>(); };
-  if (components.vision) build_vision_graph(add(kVisionModelFile, "vision", "visual tower, " + precision("vision")), config);
-  if (components.embedding) build_embedding_graph(add(kEmbeddingModelFile, "embedding", "token embedding, " + precision("embedding")), config);
+  if (components.vision)
+    build_vision_graph(add(kVisionModelFile, "vision", "visual tower, " + precision("vision")), config);
+  if (components.embedding)
+    build_embedding_graph(add(kEmbeddingModelFile, "embedding", "token embedding, " + precision("embedding")), config);
   if (components.text)
     build_text_graph(add(kTextModelFile, "text", "text decoder, " + precision("text")), config,
-                     {.embeddings_inside = components.text_only(), .all_logits = recipe.logits == Logits::all, .accuracy_level = recipe.accuracy_level});
+                     {.embeddings_inside = components.text_only(),
+                      .all_logits = recipe.logits == Logits::all,
+                      .accuracy_level = recipe.accuracy_level});
   return graphs;
 }
 
@@ -120,30 +126,41 @@ struct Plan {
 std::int64_t choose_max_length(const ExportRequest& request, const TextConfig& text, const ExportObserver& observer) {
   const std::int64_t context = text.max_position_embeddings;
   if (request.max_length > context)
-    throw Error(ErrorKind::usage, fmt::format("--max-length is {}, but the model's context is {} tokens (max_position_embeddings)", request.max_length, context));
-  if (request.max_length > 0) return request.max_length;
-  const std::int64_t chosen = std::min(kDefaultMaxLength, context);
-  if (chosen < context)
-    observer.info(fmt::format("max_length is {} of the {} tokens that the model can take, since clients reserve the cache for all of it: raise it by --max-length", chosen, context));
+    throw Error(ErrorKind::usage,
+                fmt::format("--max-length is {}, but the model's context is {} tokens (max_position_embeddings)",
+                            request.max_length, context));
+  const std::int64_t chosen = request.max_length > 0 ? request.max_length : std::min(kDefaultMaxLength, context);
+  observer.info(
+      fmt::format("max_length is {} tokens of the model's {}; clients reserve the cache for all of them (--max-length)",
+                  chosen, context));
   return chosen;
 }
 
 std::int64_t choose_max_pixels(const ExportRequest& request, const ImageConfig& image, const ExportObserver& observer) {
   const std::int64_t wanted = request.max_pixels > 0 ? request.max_pixels : kDefaultMaxPixels;
   if (wanted < image.min_pixels)
-    throw Error(ErrorKind::usage, fmt::format("--max-pixels is {}, but the checkpoint enlarges every picture to {} pixels at least (size.shortest_edge)", wanted, image.min_pixels));
+    throw Error(
+        ErrorKind::usage,
+        fmt::format(
+            "--max-pixels is {}, but the checkpoint enlarges every picture to {} pixels at least (size.shortest_edge)",
+            wanted, image.min_pixels));
   if (request.max_pixels > image.max_pixels)
-    observer.warning(fmt::format("--max-pixels {} is above the checkpoint's own limit: pictures are resized to {} pixels at most", request.max_pixels, image.max_pixels));
-  else if (request.max_pixels == 0 && wanted < image.max_pixels)
-    observer.info(fmt::format("pictures are resized to {} pixels at most; the checkpoint's limit is {}, which takes long and much memory: raise it by --max-pixels", wanted, image.max_pixels));
-  return std::min(wanted, image.max_pixels);
+    observer.warning(fmt::format("--max-pixels {} is above the checkpoint's own limit, {}, which holds",
+                                 request.max_pixels, image.max_pixels));
+  const std::int64_t chosen = std::min(wanted, image.max_pixels);
+  observer.info(
+      fmt::format("larger pictures are scaled down to {} pixels; the checkpoint's own limit is {} (--max-pixels)",
+                  chosen, image.max_pixels));
+  return chosen;
 }
 
 /// genai_config.json and vision_processor.json, where the components make a package that a client can load.
 void add_client_files(Plan& plan, const ExportRequest& request, const ExportObserver& observer) {
   if (!plan.components.loadable()) {
-    observer.warning(fmt::format("only {} is written, so there is no genai_config.json: onnxruntime-genai loads all three components, or text alone",
-                                 fmt::join(plan.components.names(), " and ")));
+    observer.warning(
+        fmt::format("only {} is written, so there is no genai_config.json: onnxruntime-genai loads all three "
+                    "components, or text alone",
+                    fmt::join(plan.components.names(), " and ")));
     return;
   }
   plan.assets = assets(request.checkpoint, plan.components.whole());
@@ -152,19 +169,24 @@ void add_client_files(Plan& plan, const ExportRequest& request, const ExportObse
     const std::string text = document.dump(2) + "\n";
     plan.texts.push_back({{name, text.size(), contents}, text});
   };
-  const PackageGraphs graphs{find_graph(plan.graphs, kVisionModelFile), find_graph(plan.graphs, kEmbeddingModelFile), find_graph(plan.graphs, kTextModelFile)};
-  add(kGenaiConfigFile, "onnxruntime-genai's config", genai_config(graphs, plan.config, read_generation_config(request.checkpoint, plan.config), plan.max_length));
+  const PackageGraphs graphs{find_graph(plan.graphs, kVisionModelFile), find_graph(plan.graphs, kEmbeddingModelFile),
+                             find_graph(plan.graphs, kTextModelFile)};
+  add(kGenaiConfigFile, "onnxruntime-genai's config",
+      genai_config(graphs, plan.config, read_generation_config(request.checkpoint, plan.config), plan.max_length));
   if (!plan.components.whole()) return;
   const ImageConfig image = read_image_config(request.checkpoint, plan.config.vision);
   plan.max_pixels = choose_max_pixels(request, image, observer);
   add(kVisionProcessorFile, "onnxruntime-genai's image transforms", vision_processor(image, plan.max_pixels));
 }
 
-std::string data_file(const std::string& model_file) { return model_file + ".data"; }
+std::string data_file(const std::string& model_file) {
+  return model_file + ".data";
+}
 
 Plan make_plan(const ExportRequest& request, const ExportObserver& observer) {
   const Components components = parse_components(request.components);
-  Recipe recipe = resolve_recipe(request.recipe, {request.target, request.text, request.embedding, request.vision, request.logits, request.block_size});
+  Recipe recipe = resolve_recipe(request.recipe, {request.target, request.text, request.embedding, request.vision,
+                                                  request.logits, request.block_size});
   ModelConfig config = read_model_config(request.checkpoint);
   Checkpoint checkpoint = Checkpoint::open(request.checkpoint);
 
@@ -175,8 +197,15 @@ Plan make_plan(const ExportRequest& request, const ExportObserver& observer) {
   std::vector<NamedGraph> graphs = build_graphs(config, recipe, components, written);
   check_weights(checkpoint, config.text, written, whole, request.allow_unused);
 
-  Plan plan{.config = std::move(config), .recipe = std::move(recipe), .components = components, .checkpoint = std::move(checkpoint),
-            .requests = std::move(written), .graphs = std::move(graphs), .layout = {}, .texts = {}, .assets = {}};
+  Plan plan{.config = std::move(config),
+            .recipe = std::move(recipe),
+            .components = components,
+            .checkpoint = std::move(checkpoint),
+            .requests = std::move(written),
+            .graphs = std::move(graphs),
+            .layout = {},
+            .texts = {},
+            .assets = {}};
   for (const NamedGraph& named : plan.graphs) plan.layout.place(*named.graph, plan.requests, data_file(named.file));
   for (const NamedGraph& named : plan.graphs) {
     std::string bytes = onnx_model(*named.graph, plan.layout, Q3VL_VERSION);
@@ -194,14 +223,21 @@ std::vector<ExportedFile> list_files(const Plan& plan, const std::filesystem::pa
     const auto data = plan.layout.files().find(data_file(file.name));
     if (data != plan.layout.files().end()) files.push_back({data->first, data->second, "its weights"});
   }
-  for (const Asset& asset : plan.assets) files.push_back({asset.name, std::filesystem::file_size(checkpoint / asset.name), asset.contents});
+  for (const Asset& asset : plan.assets)
+    files.push_back({asset.name, std::filesystem::file_size(checkpoint / asset.name), asset.contents});
   return files;
 }
 
 /// Returns the manifest's own row.
-ExportedFile write_manifest(const Plan& plan, const std::vector<ExportedFile>& files, const std::filesystem::path& folder) {
-  ManifestInputs inputs{.versions = versions(), .recipe = plan.recipe, .layout = plan.layout, .components = plan.components.names(),
-                        .max_length = plan.max_length, .max_pixels = plan.max_pixels, .files = {}};
+ExportedFile write_manifest(const Plan& plan, const std::vector<ExportedFile>& files,
+                            const std::filesystem::path& folder) {
+  ManifestInputs inputs{.versions = versions(),
+                        .recipe = plan.recipe,
+                        .layout = plan.layout,
+                        .components = plan.components.names(),
+                        .max_length = plan.max_length,
+                        .max_pixels = plan.max_pixels,
+                        .files = {}};
   for (const ExportedFile& file : files) inputs.files[file.name] = file.bytes;
   const std::string text = manifest(inputs).dump(2) + "\n";
   write_text_file(folder / kManifestFile, text);
@@ -214,7 +250,8 @@ void check_package(const Plan& plan, const std::filesystem::path& folder) {
   if (!plan.components.loadable()) return;
   const std::vector<std::string> findings;
   if (!findings.empty())
-    throw Error(ErrorKind::bad_input, fmt::format("the package would not load in onnxruntime-genai: {}", fmt::join(findings, "; ")));
+    throw Error(ErrorKind::bad_input,
+                fmt::format("the package would not load in onnxruntime-genai: {}", fmt::join(findings, "; ")));
 }
 
 std::uint64_t peak_memory() {
@@ -235,9 +272,12 @@ ExportReport export_package(const ExportRequest& request, const ExportObserver& 
   folder.require_free_space(bytes);
 
   const int threads = request.threads > 0 ? request.threads : available_processors();
-  observer.detail(fmt::format("{} weights, {} bytes to write, {} threads", plan.layout.weights().size(), bytes, threads));
+  observer.detail(
+      fmt::format("{} weights, {} bytes to write, {} threads", plan.layout.weights().size(), bytes, threads));
   const std::uint64_t total = bytes_to_encode(plan.layout);
-  write_data_files(plan.layout, plan.checkpoint, folder.path(), threads, [&](std::uint64_t done) { observer.progress({done, total}); });
+  write_data_files(plan.layout, plan.checkpoint, folder.path(), threads, [&](std::uint64_t done) {
+    observer.progress({done, total});
+  });
   for (const auto& [file, text] : plan.texts) write_text_file(folder.path() / file.name, text);
   copy_assets(request.checkpoint, plan.assets, folder.path());
   report.files.push_back(write_manifest(plan, report.files, folder.path()));
@@ -251,11 +291,14 @@ ExportReport export_package(const ExportRequest& request, const ExportObserver& 
 }
 
 std::vector<std::pair<std::string, std::string>> versions() {
-  std::vector<std::pair<std::string, std::string>> list = {{"qwen3vl-export", Q3VL_VERSION}, {"libtorch", libtorch_version()}};
+  std::vector<std::pair<std::string, std::string>> list = {{"qwen3vl-export", Q3VL_VERSION},
+                                                           {"libtorch", libtorch_version()}};
   for (auto& version : onnx_versions()) list.push_back(std::move(version));
   return list;
 }
 
-void request_interrupt() { interrupt_requested = true; }
+void request_interrupt() {
+  interrupt_requested = true;
+}
 
 }  // namespace q3vl

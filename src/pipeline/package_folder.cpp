@@ -39,7 +39,8 @@ bool is_package(const fs::path& folder) {
   try {
     const fs::path path = folder / kManifestFile;
     const Json document = read_json_file(path);
-    return document.is_object() && document.contains("recipe") && document.contains("roles") && document.contains("format");
+    return document.is_object() && document.contains("recipe") && document.contains("roles") &&
+           document.contains("format");
   } catch (const Error&) {
     return false;  // unreadable or something else's: not ours to replace
   }
@@ -51,19 +52,24 @@ PackageFolder::PackageFolder(const fs::path& output, const fs::path& checkpoint,
     : output_(absolute_folder(output)), partial_(output_.string() + ".partial") {
   const fs::path source = absolute_folder(checkpoint);
   if (contains(output_, source) || contains(source, output_))
-    fail(output, fmt::format("the output folder and the checkpoint {} must not contain each other", checkpoint.string()));
+    fail(output,
+         fmt::format("the output folder and the checkpoint {} must not contain each other", checkpoint.string()));
   if (fs::exists(output_)) {
     if (!fs::is_directory(output_)) fail(output, "exists and is not a folder");
     if (!fs::is_empty(output_)) {
-      if (!force) fail(output, "the output folder is not empty; choose another one, or replace the package in it with --force");
+      if (!force)
+        fail(output, "the output folder is not empty; choose another one, or replace the package in it with --force");
       if (!is_package(output_))
-        fail(output, "--force replaces packages that this program wrote, but the folder has no manifest.json of one; empty it by hand if that is meant");
+        fail(output,
+             "--force replaces packages that this program wrote, but the folder has no manifest.json of one; empty it "
+             "by hand if that is meant");
     }
   }
   std::error_code error;
   if (fs::exists(partial_) && !fs::exists(partial_ / kMarker) && !fs::is_empty(partial_))
     fail(partial_, "is in the way, and not left behind by this program; move it away");
-  for (fs::path parent = partial_.parent_path(); !fs::exists(parent); parent = parent.parent_path()) made_.insert(made_.begin(), parent);
+  for (fs::path parent = partial_.parent_path(); !fs::exists(parent); parent = parent.parent_path())
+    made_.insert(made_.begin(), parent);
   fs::create_directories(partial_, error);
   if (error) {
     remove();
@@ -97,7 +103,8 @@ void PackageFolder::remove() {
 
 void PackageFolder::require_free_space(std::uint64_t bytes) const {
   const std::uint64_t available = fs::space(partial_).available;
-  if (available < bytes) fail(output_, fmt::format("the package needs {} bytes, but the disk has {} free", bytes, available));
+  if (available < bytes)
+    fail(output_, fmt::format("the package needs {} bytes, but the disk has {} free", bytes, available));
 }
 
 void PackageFolder::commit() {

@@ -7,8 +7,8 @@
 
 namespace q3vl {
 
-/// `<output>.partial`, from its creation to its renaming. Destroyed before commit() it is removed, with every folder that
-/// was made for it. A partial folder that an earlier, killed run left behind is recognised and removed first.
+/// `<output>.partial`, from its creation to its renaming. Destroyed before commit() it is removed, with every folder
+/// that was made for it. A partial folder that an earlier, killed run left behind is recognised and removed first.
 class PackageFolder {
  public:
   /// Throws Error(output) when `output` is in use: not empty (unless `force` and it holds a package of this program),

@@ -21,7 +21,7 @@ struct Grid {
 
 /// What the config says about placeholders in a prompt.
 struct PromptTokens {
-  std::int64_t image_token_id, video_token_id, vision_start_token_id, spatial_merge_size;
+  std::int64_t image_token_id, video_token_id, spatial_merge_size;
 };
 
 struct MropePositions {

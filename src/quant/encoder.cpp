@@ -16,7 +16,8 @@ void encode_float16(std::span<const float> values, std::byte* out) {
   for (const float value : values) {
     const std::uint16_t half = float32_to_float16(value);
     if (std::isinf(float16_to_float32(half)))
-      throw Error(ErrorKind::bad_input, fmt::format("holds the value {}, which float16 cannot represent (its largest is 65504)", value));
+      throw Error(ErrorKind::bad_input,
+                  fmt::format("holds the value {}, which float16 cannot represent (its largest is 65504)", value));
     std::memcpy(out, &half, sizeof(half));
     out += sizeof(half);
   }
@@ -64,8 +65,8 @@ void encode_rows(const Encoding& encoding, std::span<const float> values, std::i
   }
 }
 
-std::vector<float> dequantize_rows(const Encoding& encoding, std::span<const std::byte> data, std::span<const float> scales,
-                                   std::int64_t rows, std::int64_t columns) {
+std::vector<float> dequantize_rows(const Encoding& encoding, std::span<const std::byte> data,
+                                   std::span<const float> scales, std::int64_t rows, std::int64_t columns) {
   const std::int64_t blocks = blocks_per_row(encoding, columns);
   const int zero_point = 1 << (encoding.bits - 1);
   std::vector<float> values;
@@ -75,7 +76,8 @@ std::vector<float> dequantize_rows(const Encoding& encoding, std::span<const std
       const std::int64_t place = row * blocks * encoding.block_size + column;
       const int byte = std::to_integer<int>(data[static_cast<std::size_t>(place * encoding.bits / 8)]);
       const int code = encoding.bits == 8 ? byte : (place % 2 == 0 ? byte & 15 : byte >> 4);
-      values.push_back(static_cast<float>(code - zero_point) * scales[static_cast<std::size_t>(row * blocks + column / encoding.block_size)]);
+      values.push_back(static_cast<float>(code - zero_point) *
+                       scales[static_cast<std::size_t>(row * blocks + column / encoding.block_size)]);
     }
   }
   return values;

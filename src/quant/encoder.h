@@ -18,7 +18,7 @@ void encode_rows(const Encoding& encoding, std::span<const float> values, std::i
 
 /// What ONNX Runtime makes of block-quantised rows: (code − 2^(bits−1)) · scale in float32, padding left out.
 /// `data` and `scales` are the two parts of `rows` rows; the result has rows · columns values.
-std::vector<float> dequantize_rows(const Encoding& encoding, std::span<const std::byte> data, std::span<const float> scales,
-                                   std::int64_t rows, std::int64_t columns);
+std::vector<float> dequantize_rows(const Encoding& encoding, std::span<const std::byte> data,
+                                   std::span<const float> scales, std::int64_t rows, std::int64_t columns);
 
 }  // namespace q3vl

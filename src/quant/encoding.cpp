@@ -2,35 +2,51 @@
 
 #include <fmt/format.h>
 
-#include "qwen3vl_export/error.h"
 #include "quant/role.h"
+#include "qwen3vl_export/error.h"
 
 namespace q3vl {
 
 std::string_view name_of(Role role) {
   switch (role) {
-    case Role::attention_q: return "attention_q";
-    case Role::attention_k: return "attention_k";
-    case Role::attention_v: return "attention_v";
-    case Role::attention_o: return "attention_o";
-    case Role::mlp_gate: return "mlp_gate";
-    case Role::mlp_up: return "mlp_up";
-    case Role::mlp_down: return "mlp_down";
-    case Role::lm_head: return "lm_head";
-    case Role::embedding: return "embedding";
-    case Role::norm: return "norm";
-    case Role::vision_linear: return "vision_linear";
-    case Role::vision_vector: return "vision_vector";
-    case Role::vision_table: return "vision_table";
+    case Role::attention_q:
+      return "attention_q";
+    case Role::attention_k:
+      return "attention_k";
+    case Role::attention_v:
+      return "attention_v";
+    case Role::attention_o:
+      return "attention_o";
+    case Role::mlp_gate:
+      return "mlp_gate";
+    case Role::mlp_up:
+      return "mlp_up";
+    case Role::mlp_down:
+      return "mlp_down";
+    case Role::lm_head:
+      return "lm_head";
+    case Role::embedding:
+      return "embedding";
+    case Role::norm:
+      return "norm";
+    case Role::vision_linear:
+      return "vision_linear";
+    case Role::vision_vector:
+      return "vision_vector";
+    case Role::vision_table:
+      return "vision_table";
   }
   throw Error(ErrorKind::internal, "role without a name");
 }
 
 std::string to_string(const Encoding& encoding) {
   switch (encoding.format) {
-    case Encoding::Format::stored: return "stored";
-    case Encoding::Format::float32: return "float32";
-    case Encoding::Format::float16: return "float16";
+    case Encoding::Format::stored:
+      return "stored";
+    case Encoding::Format::float32:
+      return "float32";
+    case Encoding::Format::float16:
+      return "float16";
     case Encoding::Format::block_quantized:
       return fmt::format("int{}-block{}-{}", encoding.bits, encoding.block_size, encoding.quantizer);
   }
@@ -41,19 +57,28 @@ std::int64_t blocks_per_row(const Encoding& encoding, std::int64_t columns) {
   return (columns + encoding.block_size - 1) / encoding.block_size;
 }
 
-std::vector<EncodedPart> encoded_parts(const Encoding& encoding, DataType stored, std::int64_t rows, std::int64_t columns) {
+std::vector<EncodedPart> encoded_parts(const Encoding& encoding, DataType stored, std::int64_t rows,
+                                       std::int64_t columns) {
   const auto plain = [&](DataType type, std::string suffix) {
-    return std::vector{EncodedPart{std::move(suffix), type, {rows, columns}, static_cast<std::uint64_t>(columns) * size_of(type)}};
+    return std::vector{
+        EncodedPart{std::move(suffix), type, {rows, columns}, static_cast<std::uint64_t>(columns) * size_of(type)}};
   };
   switch (encoding.format) {
-    case Encoding::Format::stored: return plain(stored, "");
-    case Encoding::Format::float32: return plain(DataType::float32, stored == DataType::float32 ? "" : "float32");
-    case Encoding::Format::float16: return plain(DataType::float16, stored == DataType::float16 ? "" : "float16");
-    case Encoding::Format::block_quantized: break;
+    case Encoding::Format::stored:
+      return plain(stored, "");
+    case Encoding::Format::float32:
+      return plain(DataType::float32, stored == DataType::float32 ? "" : "float32");
+    case Encoding::Format::float16:
+      return plain(DataType::float16, stored == DataType::float16 ? "" : "float16");
+    case Encoding::Format::block_quantized:
+      break;
   }
   const std::int64_t blocks = blocks_per_row(encoding, columns);
   const std::int64_t block_bytes = encoding.block_size * encoding.bits / 8;
-  return {{fmt::format("int{}", encoding.bits), DataType::uint8, {rows, blocks, block_bytes}, static_cast<std::uint64_t>(blocks * block_bytes)},
+  return {{fmt::format("int{}", encoding.bits),
+           DataType::uint8,
+           {rows, blocks, block_bytes},
+           static_cast<std::uint64_t>(blocks * block_bytes)},
           {"scales", DataType::float32, {rows, blocks}, static_cast<std::uint64_t>(blocks) * sizeof(float)}};
 }
 

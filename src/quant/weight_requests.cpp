@@ -6,7 +6,9 @@
 
 namespace q3vl {
 
-std::string WeightRequest::blob(std::size_t index) const { return fmt::format("{}|{}|{}", name, to_string(encoding), index); }
+std::string WeightRequest::blob(std::size_t index) const {
+  return fmt::format("{}|{}|{}", name, to_string(encoding), index);
+}
 
 const WeightRequest& WeightRequests::request(const std::string& name, const Shape& shape, Role role) {
   if (!bound_.insert({name, role}).second)
@@ -21,9 +23,11 @@ const WeightRequest& WeightRequests::request(const std::string& name, const Shap
     if (!stored)
       faults_.push_back(fmt::format("\"{}\" {} is missing", name, to_string(shape)));
     else if (stored->shape != shape)
-      faults_.push_back(fmt::format("\"{}\" has shape {}, expected {} from config.json", name, to_string(stored->shape), to_string(shape)));
+      faults_.push_back(fmt::format("\"{}\" has shape {}, expected {} from config.json", name, to_string(stored->shape),
+                                    to_string(shape)));
     else if (!is_weight_type(stored->type))
-      faults_.push_back(fmt::format("\"{}\" is {}, expected bfloat16, float16 or float32", name, name_of(stored->type)));
+      faults_.push_back(
+          fmt::format("\"{}\" is {}, expected bfloat16, float16 or float32", name, name_of(stored->type)));
   }
   request.name = name;
   request.role = role;

@@ -28,11 +28,11 @@ using EncodingPolicy = std::function<Encoding(Role role)>;
 /// A weight in the form in which the package holds it.
 struct WeightRequest {
   std::string name;
-  Role role;              ///< of the first request for this form
+  Role role;  ///< of the first request for this form
   Encoding encoding;
   DataType stored;
-  std::int64_t rows;      ///< the first dimension; 1 for a vector
-  std::int64_t columns;   ///< the product of the others; a vector's length
+  std::int64_t rows;     ///< the first dimension; 1 for a vector
+  std::int64_t columns;  ///< the product of the others; a vector's length
   std::vector<EncodedPart> parts;
 
   /// Identifies the bytes of part `index` over all graphs of a package.

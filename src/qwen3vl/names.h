@@ -6,8 +6,12 @@
 
 namespace q3vl::names {
 
-inline Scope language_model() { return Scope("model.language_model"); }
-inline Scope embed_tokens() { return language_model() / "embed_tokens"; }
+inline Scope language_model() {
+  return Scope("model.language_model");
+}
+inline Scope embed_tokens() {
+  return language_model() / "embed_tokens";
+}
 
 /// The matrix of the output layer: the embedding table itself when the two are tied.
 inline Scope head_weight(const TextConfig& text) {

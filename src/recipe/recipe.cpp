@@ -23,10 +23,13 @@ constexpr std::array<std::pair<std::string_view, Precision>, 4> kPrecisions = {
     {{"fp32", Precision::fp32}, {"fp16", Precision::fp16}, {"int8", Precision::int8}, {"int4", Precision::int4}}};
 
 std::string_view name_of(Precision precision) {
-  return std::find_if(kPrecisions.begin(), kPrecisions.end(), [&](const auto& row) { return row.second == precision; })->first;
+  return std::find_if(kPrecisions.begin(), kPrecisions.end(), [&](const auto& row) { return row.second == precision; })
+      ->first;
 }
 
-[[noreturn]] void refuse(const std::string& message) { throw Error(ErrorKind::usage, message); }
+[[noreturn]] void refuse(const std::string& message) {
+  throw Error(ErrorKind::usage, message);
+}
 
 Precision parse_precision(const std::string& what, const std::string& name, std::size_t allowed = kPrecisions.size()) {
   std::vector<std::string_view> names;
@@ -49,9 +52,11 @@ QuantizedPrecision parse_quantized(const JsonObject& object, const std::string& 
   result.precision = parse_precision(what + ".precision", object.string("precision"));
   for (const std::string_view key : {"block_size", "quantizer"})
     if (object.has(key) && !result.quantized())
-      object.fail(fmt::format("{} goes with the precisions int8 and int4, but {}.precision is \"{}\"", object.path_of(key), what, name_of(result.precision)));
+      object.fail(fmt::format("{} goes with the precisions int8 and int4, but {}.precision is \"{}\"",
+                              object.path_of(key), what, name_of(result.precision)));
   if (result.quantized()) {
-    result.block_size = object.has("block_size") ? static_cast<int>(object.integer("block_size", 1, 1 << 20)) : kDefaultBlockSize;
+    result.block_size =
+        object.has("block_size") ? static_cast<int>(object.integer("block_size", 1, 1 << 20)) : kDefaultBlockSize;
     result.quantizer = object.has("quantizer") ? object.string("quantizer") : kDefaultQuantizer;
   }
   return result;
@@ -77,7 +82,9 @@ Recipe parse_recipe(const std::string& text, const std::string& name) {
   if (text_part.has("accuracy_level") && !recipe.text.quantized())
     text_part.fail("text.accuracy_level goes with the precisions int8 and int4");
   if (recipe.text.quantized())
-    recipe.accuracy_level = text_part.has("accuracy_level") ? static_cast<int>(text_part.integer("accuracy_level", 0, 4)) : kDefaultAccuracyLevel;
+    recipe.accuracy_level = text_part.has("accuracy_level")
+                                ? static_cast<int>(text_part.integer("accuracy_level", 0, 4))
+                                : kDefaultAccuracyLevel;
   recipe.logits = parse_logits("text.logits", text_part.string("logits"));
   recipe.embedding = parse_quantized(embedding, "embedding");
   recipe.vision = parse_precision("vision.precision", vision.string("precision"), 2);
@@ -102,9 +109,11 @@ void apply(const RecipeOverrides& overrides, Recipe& recipe) {
   if (!overrides.text.empty()) {
     const bool was_quantized = recipe.text.quantized();
     set_precision(recipe.text, parse_precision("--text", overrides.text));
-    if (recipe.text.quantized() != was_quantized) recipe.accuracy_level = recipe.text.quantized() ? kDefaultAccuracyLevel : 0;
+    if (recipe.text.quantized() != was_quantized)
+      recipe.accuracy_level = recipe.text.quantized() ? kDefaultAccuracyLevel : 0;
   }
-  if (!overrides.embedding.empty()) set_precision(recipe.embedding, parse_precision("--embedding", overrides.embedding));
+  if (!overrides.embedding.empty())
+    set_precision(recipe.embedding, parse_precision("--embedding", overrides.embedding));
   if (!overrides.vision.empty()) recipe.vision = parse_precision("--vision", overrides.vision, 2);
   if (!overrides.logits.empty()) recipe.logits = parse_logits("--logits", overrides.logits);
   if (overrides.block_size == 0) return;
@@ -119,12 +128,16 @@ void check(const Recipe& recipe) {
   for (const QuantizedPrecision& part : {recipe.text, recipe.embedding}) {
     if (!part.quantized()) continue;
     if (std::find(kBlockSizes.begin(), kBlockSizes.end(), part.block_size) == kBlockSizes.end())
-      refuse(fmt::format("the block size is {}, expected one of {}: ONNX Runtime's MatMulNBits takes no other", part.block_size, fmt::join(kBlockSizes, ", ")));
+      refuse(fmt::format("the block size is {}, expected one of {}: ONNX Runtime's MatMulNBits takes no other",
+                         part.block_size, fmt::join(kBlockSizes, ", ")));
     quantizer(part.quantizer);
   }
   if (recipe.text.precision == Precision::int8 && recipe.accuracy_level != 4)
-    refuse(fmt::format("the recipe {} gives int8 the accuracy_level {}, expected 4: at any other ONNX Runtime dequantises the whole matrix in "
-                       "every call and runs about twenty times slower than float32", recipe.name, recipe.accuracy_level));
+    refuse(
+        fmt::format("the recipe {} gives int8 the accuracy_level {}, expected 4: at any other ONNX Runtime dequantises "
+                    "the whole matrix in "
+                    "every call and runs about twenty times slower than float32",
+                    recipe.name, recipe.accuracy_level));
 }
 
 OrderedJson to_json(const QuantizedPrecision& part) {
@@ -140,24 +153,35 @@ OrderedJson to_json(const QuantizedPrecision& part) {
 
 Encoding QuantizedPrecision::encoding() const {
   switch (precision) {
-    case Precision::fp32: return {.format = Encoding::Format::stored, .quantizer = {}};
-    case Precision::fp16: return {.format = Encoding::Format::float16, .quantizer = {}};
+    case Precision::fp32:
+      return {.format = Encoding::Format::stored, .quantizer = {}};
+    case Precision::fp16:
+      return {.format = Encoding::Format::float16, .quantizer = {}};
     case Precision::int8:
-    case Precision::int4: break;
+    case Precision::int4:
+      break;
   }
-  return {.format = Encoding::Format::block_quantized, .bits = precision == Precision::int4 ? 4 : 8, .block_size = block_size, .quantizer = quantizer};
+  return {.format = Encoding::Format::block_quantized,
+          .bits = precision == Precision::int4 ? 4 : 8,
+          .block_size = block_size,
+          .quantizer = quantizer};
 }
 
 EncodingPolicy Recipe::policy() const {
   return [*this](Role role) -> Encoding {
     switch (role) {
-      case Role::embedding: return embedding.encoding();
+      case Role::embedding:
+        return embedding.encoding();
       // Widening a few thousand gains is exact and saves the graph a Cast for each vector.
-      case Role::norm: return {.format = Encoding::Format::float32, .quantizer = {}};
-      case Role::vision_vector: return {.format = Encoding::Format::stored, .quantizer = {}};
+      case Role::norm:
+        return {.format = Encoding::Format::float32, .quantizer = {}};
+      case Role::vision_vector:
+        return {.format = Encoding::Format::stored, .quantizer = {}};
       case Role::vision_linear:
-      case Role::vision_table: return QuantizedPrecision{vision, 0, {}}.encoding();
-      default: return text.encoding();
+      case Role::vision_table:
+        return QuantizedPrecision{vision, 0, {}}.encoding();
+      default:
+        return text.encoding();
     }
   };
 }
@@ -189,7 +213,8 @@ Recipe resolve_recipe(const std::string& name_or_path, const RecipeOverrides& ov
       names.push_back(builtin.name);
     }
     if (text.empty())
-      refuse(fmt::format("the recipe \"{}\" is not known; known are {}, or the path of a recipe file", name_or_path, fmt::join(names, ", ")));
+      refuse(fmt::format("the recipe \"{}\" is not known; known are {}, or the path of a recipe file", name_or_path,
+                         fmt::join(names, ", ")));
   }
   Recipe recipe = parse_recipe(text, name_or_path);
   apply(overrides, recipe);

@@ -13,23 +13,23 @@
 
 namespace q3vl {
 
-/// Weights of one component. fp32 keeps the checkpoint's own bits (bf16, fp16 or fp32) and widens them when the graph is
-/// loaded; fp16 rounds them; int8 and int4 quantise them in blocks. Arithmetic is the target's in every case.
+/// Weights of one component. fp32 keeps the checkpoint's own bits (bf16, fp16 or fp32) and widens them when the graph
+/// is loaded; fp16 rounds them; int8 and int4 quantise them in blocks. Arithmetic is the target's in every case.
 enum class Precision { fp32, fp16, int8, int4 };
 
 enum class Logits { last, all };
 
 struct QuantizedPrecision {
   Precision precision = Precision::fp32;
-  int block_size = 0;          ///< 0 unless int8 or int4
-  std::string quantizer;       ///< empty unless int8 or int4
+  int block_size = 0;     ///< 0 unless int8 or int4
+  std::string quantizer;  ///< empty unless int8 or int4
 
   bool quantized() const { return precision == Precision::int8 || precision == Precision::int4; }
   Encoding encoding() const;
 };
 
 struct Recipe {
-  std::string name;         ///< as the user gave it: a name or a path
+  std::string name;  ///< as the user gave it: a name or a path
   std::string description;
   std::string target;
   QuantizedPrecision text;  ///< every matrix of the language model, and lm_head
@@ -59,6 +59,5 @@ struct RecipeOverrides {
 /// and checked. Throws Error(usage): unknown names, unknown keys, and combinations that ONNX Runtime runs badly or not
 /// at all, with the reason.
 Recipe resolve_recipe(const std::string& name_or_path, const RecipeOverrides& overrides);
-
 
 }  // namespace q3vl

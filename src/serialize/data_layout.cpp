@@ -39,7 +39,8 @@ void DataLayout::place(const Graph& graph, const WeightRequests& requests, const
 
 const DataPlace& DataLayout::at(const std::string& blob) const {
   const auto found = places_.find(blob);
-  if (found == places_.end()) throw Error(ErrorKind::internal, fmt::format("the weight {} has no place in the package", blob));
+  if (found == places_.end())
+    throw Error(ErrorKind::internal, fmt::format("the weight {} has no place in the package", blob));
   return found->second;
 }
 

@@ -35,7 +35,8 @@ std::vector<Job> jobs_of(const DataLayout& layout) {
   for (const PlacedWeight& weight : layout.weights()) {
     const WeightRequest& request = *weight.request;
     const auto rows = std::max<std::int64_t>(1, static_cast<std::int64_t>(kBlockBytes / stored_row_bytes(request)));
-    for (std::int64_t begin = 0; begin < request.rows; begin += rows) jobs.push_back({&weight, begin, std::min(begin + rows, request.rows)});
+    for (std::int64_t begin = 0; begin < request.rows; begin += rows)
+      jobs.push_back({&weight, begin, std::min(begin + rows, request.rows)});
   }
   return jobs;
 }
@@ -55,7 +56,8 @@ void encode_and_write(const Job& job, const Checkpoint& checkpoint, const File& 
     throw Error(ErrorKind::bad_input, fmt::format("{}: tensor \"{}\" {}", shard, request.name, reason));
   };
   if (const std::int64_t count = scratch.block.nonfinite_count(); count > 0)
-    fail(fmt::format("has {} values that are NaN or infinite in rows {} to {}; the checkpoint is damaged", count, job.begin, job.end - 1));
+    fail(fmt::format("has {} values that are NaN or infinite in rows {} to {}; the checkpoint is damaged", count,
+                     job.begin, job.end - 1));
 
   const auto offset = [&](std::size_t part) {
     return job.weight->part_offsets[part] + static_cast<std::uint64_t>(job.begin) * request.parts[part].row_bytes;
@@ -88,8 +90,8 @@ std::uint64_t bytes_to_encode(const DataLayout& layout) {
   return bytes;
 }
 
-void write_data_files(const DataLayout& layout, const Checkpoint& checkpoint, const std::filesystem::path& folder, int threads,
-                      const std::function<void(std::uint64_t done)>& progress) {
+void write_data_files(const DataLayout& layout, const Checkpoint& checkpoint, const std::filesystem::path& folder,
+                      int threads, const std::function<void(std::uint64_t done)>& progress) {
   use_single_threaded_tensors();
   std::map<std::string, File> files;
   for (const auto& [name, size] : layout.files()) {

@@ -10,7 +10,9 @@
 namespace q3vl {
 namespace {
 
-onnx::TensorProto_DataType proto_type(DataType type) { return static_cast<onnx::TensorProto_DataType>(onnx_type(type)); }
+onnx::TensorProto_DataType proto_type(DataType type) {
+  return static_cast<onnx::TensorProto_DataType>(onnx_type(type));
+}
 
 void fill(const ValueInfo& info, onnx::ValueInfoProto& proto) {
   proto.set_name(info.name);
@@ -97,7 +99,8 @@ void fill(const Graph& graph, const DataLayout& layout, onnx::GraphProto& proto)
 }  // namespace
 
 std::vector<std::pair<std::string, std::string>> onnx_versions() {
-  return {{"onnx", onnx::LAST_RELEASE_VERSION}, {"protobuf", google::protobuf::internal::VersionString(GOOGLE_PROTOBUF_VERSION)}};
+  return {{"onnx", onnx::LAST_RELEASE_VERSION},
+          {"protobuf", google::protobuf::internal::VersionString(GOOGLE_PROTOBUF_VERSION)}};
 }
 
 std::string onnx_model(const Graph& graph, const DataLayout& layout, const std::string& producer_version) {

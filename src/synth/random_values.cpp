@@ -59,8 +59,9 @@ void random_values(const SynthTensor& tensor, std::uint64_t seed, std::uint64_t 
     case DataType::float32:
       return fill<float>(tensor, seed, first, into, [](float value) { return value; });
     default:
-      throw Error(ErrorKind::usage, fmt::format("tensor \"{}\": random values can be bfloat16, float16 or float32, not {}",
-                                                tensor.name, name_of(tensor.type)));
+      throw Error(ErrorKind::usage,
+                  fmt::format("tensor \"{}\": random values can be bfloat16, float16 or float32, not {}", tensor.name,
+                              name_of(tensor.type)));
   }
 }
 

@@ -86,7 +86,7 @@ std::vector<std::string> byte_alphabet() {
 }
 
 /// "Ġ" stands for a space. Each pair's parts are bytes or results of pairs before it.
-constexpr std::array<std::array<std::string_view, 2>, 16> kMerges = {{{"Ġ", "t"},
+constexpr std::array<std::array<std::string_view, 2>, 17> kMerges = {{{"Ġ", "t"},
                                                                       {"Ġ", "a"},
                                                                       {"h", "e"},
                                                                       {"i", "n"},
@@ -99,16 +99,23 @@ constexpr std::array<std::array<std::string_view, 2>, 16> kMerges = {{{"Ġ", "t"
                                                                       {"in", "g"},
                                                                       {"Ġ", "i"},
                                                                       {"Ġi", "s"},
+                                                                      {"u", "s"},
                                                                       {"us", "er"},
                                                                       {"e", "n"},
                                                                       {"Ġa", "n"}}};
 
-bool is_special(std::size_t added_token) { return added_token < kQwenSpecialTokens; }
+bool is_special(std::size_t added_token) {
+  return added_token < kQwenSpecialTokens;
+}
 
 /// The flags that tokenizer.json and tokenizer_config.json both give an added token.
 OrderedJson added_token_json(std::size_t index) {
-  return {{"content", kQwenAddedTokens[index]}, {"lstrip", false},      {"normalized", false},
-          {"rstrip", false},                    {"single_word", false}, {"special", is_special(index)}};
+  return {{"content", kQwenAddedTokens[index]},
+          {"lstrip", false},
+          {"normalized", false},
+          {"rstrip", false},
+          {"single_word", false},
+          {"special", is_special(index)}};
 }
 
 OrderedJson byte_level_json() {
@@ -189,8 +196,7 @@ OrderedJson tokenizer_json(const SynthModel& model) {
           {"padding", nullptr},
           {"added_tokens", added_tokens},
           {"normalizer", {{"type", "NFC"}}},
-          {"pre_tokenizer",
-           {{"type", "Sequence"}, {"pretokenizers", OrderedJson::array({split, byte_level_json()})}}},
+          {"pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", OrderedJson::array({split, byte_level_json()})}}},
           {"post_processor", byte_level_json()},
           {"decoder", byte_level_json()},
           {"model",

@@ -9,11 +9,11 @@
 namespace q3vl {
 
 const std::array<std::string_view, 26> kQwenAddedTokens = {
-    "<|endoftext|>",    "<|im_start|>",     "<|im_end|>",     "<|object_ref_start|>", "<|object_ref_end|>",
-    "<|box_start|>",    "<|box_end|>",      "<|quad_start|>", "<|quad_end|>",         "<|vision_start|>",
-    "<|vision_end|>",   "<|vision_pad|>",   "<|image_pad|>",  "<|video_pad|>",        "<tool_call>",
-    "</tool_call>",     "<|fim_prefix|>",   "<|fim_middle|>", "<|fim_suffix|>",       "<|fim_pad|>",
-    "<|repo_name|>",    "<|file_sep|>",     "<tool_response>", "</tool_response>",    "<think>",
+    "<|endoftext|>",  "<|im_start|>",   "<|im_end|>",      "<|object_ref_start|>", "<|object_ref_end|>",
+    "<|box_start|>",  "<|box_end|>",    "<|quad_start|>",  "<|quad_end|>",         "<|vision_start|>",
+    "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>",   "<|video_pad|>",        "<tool_call>",
+    "</tool_call>",   "<|fim_prefix|>", "<|fim_middle|>",  "<|fim_suffix|>",       "<|fim_pad|>",
+    "<|repo_name|>",  "<|file_sep|>",   "<tool_response>", "</tool_response>",     "<think>",
     "</think>"};
 
 const std::array<std::string_view, 5> kSynthPresets = {"tiny", "2b", "4b", "8b", "32b"};

@@ -10,8 +10,8 @@ namespace q3vl {
 ///   input_ids      [batch_size, sequence_length] int64
 ///   image_features [num_image_tokens, (1+D)·H]; no rows in decode steps and for text
 ///   inputs_embeds  [batch_size, sequence_length, (1+D)·H]
-/// The rows of image_features take the places of the image and video placeholders, in order. Elsewhere stand the token's
-/// embedding and, for the DeepStack levels, zeros.
+/// The rows of image_features take the places of the image and video placeholders, in order. Elsewhere stand the
+/// token's embedding and, for the DeepStack levels, zeros.
 void build_embedding_graph(const Builder& b, const ModelConfig& config);
 
 }  // namespace q3vl

@@ -20,7 +20,8 @@ struct Step {
 };
 
 /// Layer `layer`: the residual stream [batch, sequence, H] and the layer's cache → both after it.
-std::pair<Residual, KeyValue> decoder_layer(const Builder& b, const Scope& s, const TextConfig& cfg, const Residual& residual,
-                                            const KeyValue& past, const Step& step, std::int64_t layer);
+std::pair<Residual, KeyValue> decoder_layer(const Builder& b, const Scope& s, const TextConfig& cfg,
+                                            const Residual& residual, const KeyValue& past, const Step& step,
+                                            std::int64_t layer);
 
 }  // namespace q3vl

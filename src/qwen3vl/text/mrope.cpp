@@ -9,10 +9,12 @@ namespace {
 /// Angles [batch, sequence, head_dim / 2] in float32 → the table, one row a token.
 RotaryTable table_of(Graph& g, const Scope& s, const TextConfig& cfg, const Value& positions, DataType type) {
   const std::int64_t half = cfg.head_dim / 2;
-  const Value frequencies = g.floats(s.path() + ".inv_freq", {half}, inverse_frequencies(cfg.rope_theta, half, cfg.head_dim));
+  const Value frequencies =
+      g.floats(s.path() + ".inv_freq", {half}, inverse_frequencies(cfg.rope_theta, half, cfg.head_dim));
   const Value angles = multiply(g, s, cast(g, s, positions, DataType::float32), frequencies);
   const auto rows = [&](std::string_view function) {
-    const Value table = reshape(g, s, g.emit(s, function, {angles}, DataType::float32), {-1, half});  // [batch · sequence, head_dim / 2]
+    const Value table = reshape(g, s, g.emit(s, function, {angles}, DataType::float32),
+                                {-1, half});  // [batch · sequence, head_dim / 2]
     return type == DataType::float32 ? table : cast(g, s, table, type);
   };
   return {rows("Cos"), rows("Sin"), {}};
@@ -29,11 +31,13 @@ Value row_ids(Graph& g, const Scope& s, const Value& batch_and_sequence) {
 std::vector<std::int64_t> axis_of_frequency(const TextConfig& cfg) {
   std::vector<std::int64_t> axes(static_cast<std::size_t>(cfg.head_dim / 2), 0);
   for (const std::size_t axis : {1U, 2U})
-    for (std::size_t i = axis; i < static_cast<std::size_t>(3 * cfg.mrope_section[axis]); i += 3) axes.at(i) = static_cast<std::int64_t>(axis);
+    for (std::size_t i = axis; i < static_cast<std::size_t>(3 * cfg.mrope_section[axis]); i += 3)
+      axes.at(i) = static_cast<std::int64_t>(axis);
   return axes;
 }
 
-RotaryTable mrope_table(Graph& g, const Scope& s, const TextConfig& cfg, const Value& position_ids, const Value& attention_mask, DataType type) {
+RotaryTable mrope_table(Graph& g, const Scope& s, const TextConfig& cfg, const Value& position_ids,
+                        const Value& attention_mask, DataType type) {
   const Value total = dimension(g, s / "total", attention_mask, 1);
   const Value shape = g.emit(s / "shape", "Shape", {position_ids}, DataType::int64);  // 3, batch, sequence
   const Value first = subtract(g, s, total, gather(g, s / "shape", shape, g.scalar(2)));

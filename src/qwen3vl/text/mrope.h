@@ -12,7 +12,8 @@ std::vector<std::int64_t> axis_of_frequency(const TextConfig& cfg);
 
 /// Cosines and sines for position_ids [3, batch, sequence]. Positions are held at or below the token's own index in
 /// `attention_mask` [batch, total]: MRoPE's never exceed it, and one client counts text too far ahead.
-RotaryTable mrope_table(Graph& g, const Scope& s, const TextConfig& cfg, const Value& position_ids, const Value& attention_mask, DataType type);
+RotaryTable mrope_table(Graph& g, const Scope& s, const TextConfig& cfg, const Value& position_ids,
+                        const Value& attention_mask, DataType type);
 
 /// The same for text alone, position_ids [batch, sequence].
 RotaryTable rope_table(Graph& g, const Scope& s, const TextConfig& cfg, const Value& position_ids, DataType type);

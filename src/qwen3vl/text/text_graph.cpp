@@ -15,7 +15,8 @@ namespace {
 /// [batch] tokens that each row attends to, counted from the mask, less one; and the mask's length.
 SequenceLengths sequence_lengths(Graph& g, const Scope& s, const Value& attended, const Value& attention_mask) {
   const Value last = subtract(g, s, attended, g.scalar(1));
-  return {cast(g, s / "last_index", last, DataType::int32), cast(g, s / "total", dimension(g, s, attention_mask, 1), DataType::int32)};
+  return {cast(g, s / "last_index", last, DataType::int32),
+          cast(g, s / "total", dimension(g, s, attention_mask, 1), DataType::int32)};
 }
 
 /// The place, among the new tokens, of each row's last attended one: [batch, 1, 1]. That is attended − past − 1, where
@@ -43,12 +44,14 @@ void build_text_graph(const Builder& b, const ModelConfig& config, const TextOpt
   const Scope s = names::language_model();
   const std::int64_t width = config.features_width();
 
-  const Value input = options.embeddings_inside ? g.input(contract::kInputIds, DataType::int64, {contract::kBatch, contract::kSequence})
-                                                : g.input(contract::kInputsEmbeds, type, {contract::kBatch, contract::kSequence, width});
+  const Value input = options.embeddings_inside
+                          ? g.input(contract::kInputIds, DataType::int64, {contract::kBatch, contract::kSequence})
+                          : g.input(contract::kInputsEmbeds, type, {contract::kBatch, contract::kSequence, width});
   const Value mask = g.input(contract::kAttentionMask, DataType::int64, {contract::kBatch, contract::kTotalSequence});
-  const Value positions = options.embeddings_inside
-                              ? g.input(contract::kPositionIds, DataType::int64, {contract::kBatch, contract::kSequence})
-                              : g.input(contract::kPositionIds, DataType::int64, {std::int64_t{3}, contract::kBatch, contract::kSequence});
+  const Value positions =
+      options.embeddings_inside
+          ? g.input(contract::kPositionIds, DataType::int64, {contract::kBatch, contract::kSequence})
+          : g.input(contract::kPositionIds, DataType::int64, {std::int64_t{3}, contract::kBatch, contract::kSequence});
   std::vector<KeyValue> past;
   for (std::int64_t layer = 0; layer < cfg.num_hidden_layers; ++layer) {
     const Dims dims = {contract::kBatch, cfg.num_key_value_heads, contract::kPastSequence, cfg.head_dim};
@@ -56,7 +59,8 @@ void build_text_graph(const Builder& b, const ModelConfig& config, const TextOpt
     past.push_back({key, g.input(contract::layer_name(contract::kPastValue, layer), type, dims)});
   }
 
-  const Value attended = g.emit(s / "attended", "ReduceSum", {mask, g.integers({1})}, DataType::int64, {{"keepdims", std::int64_t{0}}});  // [batch]
+  const Value attended = g.emit(s / "attended", "ReduceSum", {mask, g.integers({1})}, DataType::int64,
+                                {{"keepdims", std::int64_t{0}}});  // [batch]
   Step step{.rotary = options.embeddings_inside ? rope_table(g, s / "rotary_emb", cfg, positions, type)
                                                 : mrope_table(g, s / "rotary_emb", cfg, positions, mask, type),
             .lengths = sequence_lengths(g, s / "lengths", attended, mask),
@@ -64,7 +68,8 @@ void build_text_graph(const Builder& b, const ModelConfig& config, const TextOpt
             .accuracy_level = options.accuracy_level};
   Residual residual;
   if (options.embeddings_inside) {
-    residual.x = embedding_lookup(b, names::embed_tokens(), names::embed_tokens() / "weight", input, cfg.vocab_size, cfg.hidden_size);
+    residual.x = embedding_lookup(b, names::embed_tokens(), names::embed_tokens() / "weight", input, cfg.vocab_size,
+                                  cfg.hidden_size);
   } else if (config.deepstack_levels() == 0) {
     residual.x = input;
   } else {
@@ -75,7 +80,8 @@ void build_text_graph(const Builder& b, const ModelConfig& config, const TextOpt
 
   std::vector<KeyValue> present;
   for (std::int64_t layer = 0; layer < cfg.num_hidden_layers; ++layer) {
-    auto [next, cache] = decoder_layer(b, s / "layers" / layer, cfg, residual, past[static_cast<std::size_t>(layer)], step, layer);
+    auto [next, cache] =
+        decoder_layer(b, s / "layers" / layer, cfg, residual, past[static_cast<std::size_t>(layer)], step, layer);
     residual = next;
     present.push_back(cache);
   }
@@ -85,13 +91,16 @@ void build_text_graph(const Builder& b, const ModelConfig& config, const TextOpt
     residual = {pick(g, s / "last_token", residual.x, places), pick(g, s / "last_token", *residual.added, places)};
   }
   const Value normed = skip_rms_norm(b, s / "norm", residual, cfg.hidden_size, cfg.rms_norm_eps).first;
-  const Value logits = linear(b, Scope("lm_head"), names::head_weight(cfg), normed, cfg.hidden_size, cfg.vocab_size, Role::lm_head, options.accuracy_level);
+  const Value logits = linear(b, Scope("lm_head"), names::head_weight(cfg), normed, cfg.hidden_size, cfg.vocab_size,
+                              Role::lm_head, options.accuracy_level);
 
-  g.output(contract::kLogits, logits, {contract::kBatch, options.all_logits ? Dim(contract::kSequence) : Dim(std::int64_t{1}), cfg.vocab_size});
+  g.output(contract::kLogits, logits,
+           {contract::kBatch, options.all_logits ? Dim(contract::kSequence) : Dim(std::int64_t{1}), cfg.vocab_size});
   for (std::int64_t layer = 0; layer < cfg.num_hidden_layers; ++layer) {
     const Dims dims = {contract::kBatch, cfg.num_key_value_heads, contract::kTotalSequence, cfg.head_dim};
     g.output(contract::layer_name(contract::kPresentKey, layer), present[static_cast<std::size_t>(layer)].key, dims);
-    g.output(contract::layer_name(contract::kPresentValue, layer), present[static_cast<std::size_t>(layer)].value, dims);
+    g.output(contract::layer_name(contract::kPresentValue, layer), present[static_cast<std::size_t>(layer)].value,
+             dims);
   }
 }
 

@@ -22,20 +22,22 @@ PatchPlaces patch_places(Graph& g, const Scope& s, const ImageGrid& grid, std::i
   const Value in_block = remainder(g, s, patch, unit);
   const Value blocks_across = divide(g, s, grid.columns, side);
   const Value row = add(g, s, multiply(g, s, divide(g, s, block, blocks_across), side), divide(g, s, in_block, side));
-  const Value column = add(g, s, multiply(g, s, remainder(g, s, block, blocks_across), side), remainder(g, s, in_block, side));
+  const Value column =
+      add(g, s, multiply(g, s, remainder(g, s, block, blocks_across), side), remainder(g, s, in_block, side));
   return {row, column};
 }
 
 /// The two lines of the table between which a patch falls along one axis, and how near it is to each.
 struct Neighbours {
-  Value low;          ///< int64 [h·w]
+  Value low;  ///< int64 [h·w]
   Value high;
-  Value low_weight;   ///< float32 [h·w]; the two sum to 1
+  Value low_weight;  ///< float32 [h·w]; the two sum to 1
   Value high_weight;
 };
 
 /// Aligned corners: patch p of `count` falls on p · (side − 1) / (count − 1) of the table.
-Neighbours neighbours(Graph& g, const Scope& s, const Value& place, const Value& count, std::int64_t side, DataType type) {
+Neighbours neighbours(Graph& g, const Scope& s, const Value& place, const Value& count, std::int64_t side,
+                      DataType type) {
   const Value gaps = maximum(g, s, subtract(g, s, count, g.scalar(1)), g.scalar(1));
   const Value scaled = multiply(g, s, place, g.scalar(side - 1));
   const Value low = divide(g, s, scaled, gaps);
@@ -45,7 +47,8 @@ Neighbours neighbours(Graph& g, const Scope& s, const Value& place, const Value&
   return {low, high, subtract(g, s, g.float_scalar(1.0F), high_weight), high_weight};
 }
 
-Value interpolated_table(const Builder& b, const Scope& s, const VisionConfig& cfg, const PatchPlaces& places, const ImageGrid& grid) {
+Value interpolated_table(const Builder& b, const Scope& s, const VisionConfig& cfg, const PatchPlaces& places,
+                         const ImageGrid& grid) {
   Graph& g = b.graph;
   const std::int64_t side = cfg.position_table_side();
   const Value table = float_weight(b, s / "weight", {cfg.num_position_embeddings, cfg.hidden_size}, Role::vision_table);
@@ -53,8 +56,8 @@ Value interpolated_table(const Builder& b, const Scope& s, const VisionConfig& c
   const Neighbours column = neighbours(g, s / "column", places.column, grid.columns, side, table.type);
   const auto corner = [&](const Value& r, const Value& r_weight, const Value& c, const Value& c_weight) {
     const Value index = add(g, s, multiply(g, s, r, g.scalar(side)), c);
-    const Value weight = unsqueeze(g, s, multiply(g, s, r_weight, c_weight), 1);   // [h·w, 1]
-    return multiply(g, s, gather(g, s, table, index), weight);                      // [h·w, hidden]
+    const Value weight = unsqueeze(g, s, multiply(g, s, r_weight, c_weight), 1);  // [h·w, 1]
+    return multiply(g, s, gather(g, s, table, index), weight);                    // [h·w, hidden]
   };
   Value sum = corner(row.low, row.low_weight, column.low, column.low_weight);
   sum = add(g, s, sum, corner(row.low, row.low_weight, column.high, column.high_weight));
@@ -65,11 +68,12 @@ Value interpolated_table(const Builder& b, const Scope& s, const VisionConfig& c
 /// Half of the frequencies turn with the row, half with the column.
 RotaryTable rotary_table(Graph& g, const Scope& s, const VisionConfig& cfg, const PatchPlaces& places, DataType type) {
   const std::int64_t quarter = cfg.head_dim() / 4;
-  const Value frequencies = g.floats("model.visual.rotary_pos_emb.inv_freq", {quarter}, inverse_frequencies(kRotaryTheta, quarter, 2 * quarter));
+  const Value frequencies = g.floats("model.visual.rotary_pos_emb.inv_freq", {quarter},
+                                     inverse_frequencies(kRotaryTheta, quarter, 2 * quarter));
   const auto angles = [&](const Value& place) {
     return multiply(g, s, unsqueeze(g, s, cast(g, s, place, type), 1), frequencies);  // [h·w, head_dim / 4]
   };
-  const Value angle = concat(g, s, {angles(places.row), angles(places.column)}, 1);     // [h·w, head_dim / 2]
+  const Value angle = concat(g, s, {angles(places.row), angles(places.column)}, 1);  // [h·w, head_dim / 2]
   return {g.emit(s, "Cos", {angle}, type), g.emit(s, "Sin", {angle}, type), g.integers({0})};
 }
 
@@ -87,10 +91,12 @@ PatchPositions patch_positions(const Builder& b, const Scope& visual, const Visi
   Graph& g = b.graph;
   const PatchPlaces places = patch_places(g, visual / "patches", grid, cfg.spatial_merge_size);
   const auto framed = [&](std::int64_t width) {
-    return concat(g, visual / "frames", {g.integers({-1}), unsqueeze(g, visual / "frames", grid.frame_patches, 0), g.integers({width})}, 0);
+    return concat(g, visual / "frames",
+                  {g.integers({-1}), unsqueeze(g, visual / "frames", grid.frame_patches, 0), g.integers({width})}, 0);
   };
   return {interpolated_table(b, visual / "pos_embed", cfg, places, grid),
-          rotary_table(g, visual / "rotary_pos_emb", cfg, places, b.target.compute_type), framed(cfg.hidden_size), framed(3 * cfg.hidden_size)};
+          rotary_table(g, visual / "rotary_pos_emb", cfg, places, b.target.compute_type), framed(cfg.hidden_size),
+          framed(3 * cfg.hidden_size)};
 }
 
 }  // namespace q3vl

@@ -25,8 +25,8 @@ struct PatchPositions {
   Value framed_qkv_shape;  ///< [t, h·w, 3·hidden], as int64 vectors
 };
 
-/// The positions of a frame's patches in merge order: blocks of merge × merge neighbours stand behind each other, blocks
-/// from left to right and top to bottom. Equal for all frames of a picture.
+/// The positions of a frame's patches in merge order: blocks of merge × merge neighbours stand behind each other,
+/// blocks from left to right and top to bottom. Equal for all frames of a picture.
 PatchPositions patch_positions(const Builder& b, const Scope& visual, const VisionConfig& cfg, const ImageGrid& grid);
 
 }  // namespace q3vl

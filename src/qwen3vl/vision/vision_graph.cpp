@@ -16,11 +16,12 @@ namespace {
 constexpr double kLayerNormEpsilon = 1e-6;  // fixed in Hugging Face's model, not in the config
 
 /// [rows, hidden] → [rows, hidden]; `frames` says how many rows attend to each other.
-Value attention(const Builder& b, const Scope& s, const VisionConfig& cfg, const Value& x, const PatchPositions& positions) {
+Value attention(const Builder& b, const Scope& s, const VisionConfig& cfg, const Value& x,
+                const PatchPositions& positions) {
   Graph& g = b.graph;
   const Value qkv = affine(b, s / "qkv", x, cfg.hidden_size, 3 * cfg.hidden_size);
-  const Value framed = reshape(g, s / "qkv", qkv, positions.framed_qkv_shape);                   // [frames, h·w, 3·hidden]
-  const std::vector<Value> parts = split(g, s / "qkv", framed, 3, 2);                            // [frames, h·w, hidden] each
+  const Value framed = reshape(g, s / "qkv", qkv, positions.framed_qkv_shape);  // [frames, h·w, 3·hidden]
+  const std::vector<Value> parts = split(g, s / "qkv", framed, 3, 2);           // [frames, h·w, hidden] each
   const Value q = rotate(g, s / "q", parts[0], positions.rotary, cfg.num_heads);
   const Value k = rotate(g, s / "k", parts[1], positions.rotary, cfg.num_heads);
   const Value mixed = full_attention(g, s, q, k, parts[2], cfg.num_heads);
@@ -33,10 +34,14 @@ Value mlp(const Builder& b, const Scope& s, const VisionConfig& cfg, const Value
 }
 
 /// [rows, hidden] → [rows, hidden]
-Value block(const Builder& b, const Scope& s, const VisionConfig& cfg, const Value& x, const PatchPositions& positions) {
+Value block(const Builder& b, const Scope& s, const VisionConfig& cfg, const Value& x,
+            const PatchPositions& positions) {
   Graph& g = b.graph;
-  const Value attended = add(g, s / "attn", x, attention(b, s / "attn", cfg, layer_norm(b, s / "norm1", x, cfg.hidden_size, kLayerNormEpsilon), positions));
-  return add(g, s / "mlp", attended, mlp(b, s / "mlp", cfg, layer_norm(b, s / "norm2", attended, cfg.hidden_size, kLayerNormEpsilon)));
+  const Value attended =
+      add(g, s / "attn", x,
+          attention(b, s / "attn", cfg, layer_norm(b, s / "norm1", x, cfg.hidden_size, kLayerNormEpsilon), positions));
+  return add(g, s / "mlp", attended,
+             mlp(b, s / "mlp", cfg, layer_norm(b, s / "norm2", attended, cfg.hidden_size, kLayerNormEpsilon)));
 }
 
 /// Rows that stand behind each other become one token: [rows, hidden] → [rows / merge², out_hidden]. The main merger
@@ -53,12 +58,13 @@ Value patch_merger(const Builder& b, const Scope& s, const VisionConfig& cfg, co
 }
 
 /// All frames of one image: patches [t·h·w, values] → [t·h·w / merge², (1+D)·H].
-Value tower(const Builder& b, const Scope& s, const VisionConfig& cfg, const Value& patches, const PatchPositions& positions) {
+Value tower(const Builder& b, const Scope& s, const VisionConfig& cfg, const Value& patches,
+            const PatchPositions& positions) {
   Graph& g = b.graph;
   const Shape conv = {cfg.hidden_size, cfg.in_channels, cfg.temporal_patch_size, cfg.patch_size, cfg.patch_size};
   // A convolution whose stride is its kernel is a linear layer on each patch.
   const Value embedded = affine(b, s / "patch_embed" / "proj", patches, cfg.patch_values(), cfg.hidden_size, conv);
-  const Value framed = reshape(g, s / "patch_embed", embedded, positions.framed_shape);         // [frames, h·w, hidden]
+  const Value framed = reshape(g, s / "patch_embed", embedded, positions.framed_shape);  // [frames, h·w, hidden]
   Value x = reshape(g, s / "pos_embed", add(g, s / "pos_embed", framed, positions.embedding), {-1, cfg.hidden_size});
 
   std::vector<Value> features(1);  // the merged features come first, but are known last
@@ -66,7 +72,8 @@ Value tower(const Builder& b, const Scope& s, const VisionConfig& cfg, const Val
   for (std::int64_t layer = 0; layer < cfg.depth; ++layer) {
     x = block(b, s / "blocks" / layer, cfg, x, positions);
     const auto tap = std::find(taps.begin(), taps.end(), layer);
-    if (tap != taps.end()) features.push_back(patch_merger(b, s / "deepstack_merger_list" / (tap - taps.begin()), cfg, x, true));
+    if (tap != taps.end())
+      features.push_back(patch_merger(b, s / "deepstack_merger_list" / (tap - taps.begin()), cfg, x, true));
   }
   features.front() = patch_merger(b, s / "merger", cfg, x, false);
   return features.size() == 1 ? features.front() : concat(g, s, features, 1);
@@ -83,9 +90,9 @@ void build_vision_graph(const Builder& b, const ModelConfig& config) {
   const Value pixels = g.input(contract::kPixelValues, type, {contract::kNumPatches, cfg.patch_values()});
   const Value grids = g.input(contract::kImageGridThw, DataType::int64, {contract::kNumImages, std::int64_t{3}});
 
-  // One pass a picture: its frames are a batch of unmasked attention, so memory grows with the patches, never with their
-  // square. The features of the pictures before it wait in a sequence, which starts with no rows rather than empty, so
-  // that no picture at all is legal too.
+  // One pass a picture: its frames are a batch of unmasked attention, so memory grows with the patches, never with
+  // their square. The features of the pictures before it wait in a sequence, which starts with no rows rather than
+  // empty, so that no picture at all is legal too.
   const std::shared_ptr<Graph> body = g.subgraph("one_image");
   const Scope in_loop("image");
   const Value image = body->input("image_index", DataType::int64, {});
@@ -108,7 +115,8 @@ void build_vision_graph(const Builder& b, const ModelConfig& config) {
 
   const Value none = g.emit(s / "no_features", "SequenceConstruct", {g.floats("no_features", {0, width}, {})}, type);
   const Value images = dimension(g, s / "num_images", grids, 0);
-  const auto loop = g.emit_many(s / "images", "Loop", {images, Value{}, g.integers({0}), none}, {DataType::int64, type}, {{"body", body}});
+  const auto loop = g.emit_many(s / "images", "Loop", {images, Value{}, g.integers({0}), none}, {DataType::int64, type},
+                                {{"body", body}});
   const Value joined = g.emit(s, "ConcatFromSequence", {loop[1]}, type, {{"axis", std::int64_t{0}}});
   g.output(contract::kImageFeatures, joined, {contract::kNumTokens, width});
 }

@@ -1,0 +1,183 @@
+#include "package/genai_contract.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <optional>
+
+#include "base/json.h"
+#include "package/findings.h"
+#include "package/genai_config.h"
+#include "package/genai_config_keys.h"
+#include "package/genai_graph_contract.h"
+#include "package/tokenizer_contract.h"
+#include "package/vision_processor_contract.h"
+#include "qwen3vl_export/error.h"
+#include "serialize/model_summary.h"
+
+namespace q3vl {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A name that stays inside the folder it is relative to.
+bool stays_inside(const std::string& name) {
+  const fs::path path(name);
+  return !name.empty() && path.is_relative() && name.find('\\') == std::string::npos &&
+         std::find(path.begin(), path.end(), "..") == path.end();
+}
+
+class PackageChecker {
+ public:
+  explicit PackageChecker(const fs::path& package) : package_(package) {}
+
+  std::vector<std::string> check() {
+    const std::optional<Json> config = read_json(kGenaiConfigFile);
+    if (config && check_genai_config_keys(*config, findings_)) check_package((*config)["model"], (*config)["search"]);
+    return findings_.list();
+  }
+
+ private:
+  void check_package(const Json& model, const Json& search) {
+    check_search(model, search);
+    const bool multimodal = model.contains("vision");
+    std::optional<PatchSizes> sizes;
+    if (multimodal) sizes = check_transforms(model);
+    const std::optional<GraphFile> decoder = read_graph(model, "decoder");
+    const std::optional<GraphFile> embedding = multimodal ? read_graph(model, "embedding") : std::nullopt;
+    const std::optional<GraphFile> vision = multimodal ? read_graph(model, "vision") : std::nullopt;
+    if (decoder && (!multimodal || (embedding && vision)))
+      check_genai_graphs(model, {*decoder, embedding, vision}, sizes, findings_);
+    check_tokenizer_files(model);
+  }
+
+  void check_search(const Json& model, const Json& search) {
+    const auto context_length = model["context_length"].get<std::int64_t>();
+    const auto max_length = search["max_length"].get<std::int64_t>();
+    if (context_length < 1)
+      add(fmt::format("model.context_length is {}, expected 1 or more", context_length));
+    else if (max_length < 1 || max_length > context_length)
+      add(fmt::format("search.max_length is {}, expected 1 to model.context_length = {}", max_length, context_length));
+    if (search.contains("num_beams") && search["num_beams"] != 1)
+      add(fmt::format("search.num_beams is {}, expected 1: no more run with an image", search["num_beams"].dump()));
+  }
+
+  /// Reads the image transforms; their sizes, when they are sound.
+  std::optional<PatchSizes> check_transforms(const Json& model) {
+    const Json& vision = model["vision"];
+    const std::string file = vision["config_filename"].get<std::string>();
+    if (!check_path("model.vision.config_filename", file)) return std::nullopt;
+    const std::optional<Json> document = read_json(file);
+    if (!document) return std::nullopt;
+    const std::size_t before = findings_.size();
+    const PatchSizes sizes = check_vision_processor(*document, file, findings_);
+    if (findings_.size() != before) return std::nullopt;
+    for (const auto& [key, size] : {std::pair{"spatial_merge_size", sizes.merge_size},
+                                    std::pair{"patch_size", sizes.patch_size}})
+      if (vision.contains(key) && vision[key] != size)
+        add(fmt::format("model.vision.{} is {}, but {} in {}", key, vision[key].dump(), size, file));
+    return sizes;
+  }
+
+  std::optional<GraphFile> read_graph(const Json& model, const std::string& component) {
+    const std::string file = model[component]["filename"].get<std::string>();
+    if (!check_path(fmt::format("model.{}.filename", component), file)) return std::nullopt;
+    try {
+      GraphFile graph{file, read_model_summary(package_ / file)};
+      check_external_data(graph);
+      return graph;
+    } catch (const Error& error) {
+      add_error(error);
+      return std::nullopt;
+    }
+  }
+
+  /// One finding a data file, however many initializers share its fault.
+  void check_external_data(const GraphFile& graph) {
+    const fs::path folder = (package_ / graph.file).parent_path();
+    std::map<std::string, std::optional<std::uint64_t>> sizes;  // by location; nothing after a finding
+    for (const InitializerSummary& initializer : graph.summary.initializers) {
+      if (!initializer.external) continue;
+      const ExternalData& data = *initializer.external;
+      if (sizes.count(data.location) == 0) sizes[data.location] = data_file_size(graph, folder, data.location);
+      auto& size = sizes[data.location];
+      if (!size) continue;
+      const std::uint64_t length =
+          static_cast<std::uint64_t>(element_count(initializer.shape)) * size_of(initializer.type);
+      if (data.length != length) {
+        findings_.add(graph.file, fmt::format("the initializer {} has {} bytes in {}, expected {} for {} {}",
+                                              initializer.name, data.length, data.location, length,
+                                              name_of(initializer.type), to_string(initializer.shape)));
+        size.reset();
+      } else if (data.offset > *size || data.length > *size - data.offset) {
+        findings_.add(graph.file, fmt::format("the initializer {} lies in bytes {} to {} of {}, which has {}",
+                                              initializer.name, data.offset, data.offset + data.length, data.location,
+                                              *size));
+        size.reset();
+      }
+    }
+  }
+
+  std::optional<std::uint64_t> data_file_size(const GraphFile& graph, const fs::path& folder,
+                                              const std::string& location) {
+    if (location.find('/') != std::string::npos || !stays_inside(location)) {
+      findings_.add(graph.file, fmt::format("has external data in \"{}\", expected a file name alone", location));
+      return std::nullopt;
+    }
+    std::error_code error;
+    const bool exists = fs::is_regular_file(folder / location, error);
+    if (exists) return fs::file_size(folder / location);
+    findings_.add(graph.file, fmt::format("has external data in {}, which is missing", location));
+    return std::nullopt;
+  }
+
+  void check_tokenizer_files(const Json& model) {
+    fs::path folder = package_;
+    if (model.contains("tokenizer_dir")) {
+      const std::string name = model["tokenizer_dir"].get<std::string>();
+      if (!stays_inside(name)) {
+        add(fmt::format("model.tokenizer_dir is \"{}\", expected a path inside the package", name));
+        return;
+      }
+      folder /= name;
+    }
+    check_tokenizer(folder, model, findings_);
+  }
+
+  /// Whether `file`, which `key` names, may be opened.
+  bool check_path(const std::string& key, const std::string& file) {
+    if (stays_inside(file)) return true;
+    add(fmt::format("{} is \"{}\", expected a path inside the package", key, file));
+    return false;
+  }
+
+  std::optional<Json> read_json(const std::string& file) {
+    try {
+      return read_json_file(package_ / file);
+    } catch (const Error& error) {
+      add_error(error);
+      return std::nullopt;
+    }
+  }
+
+  /// Errors open with the path; findings, with the file's name inside the package.
+  void add_error(const Error& error) {
+    std::string message = error.what();
+    const std::string folder = (package_ / "").string();
+    if (message.rfind(folder, 0) == 0) message.erase(0, folder.size());
+    findings_.add(message);
+  }
+
+  void add(const std::string& sentence) { findings_.add(kGenaiConfigFile, sentence); }
+
+  fs::path package_;
+  Findings findings_;
+};
+
+}  // namespace
+
+std::vector<std::string> genai_contract_findings(const fs::path& package) {
+  return PackageChecker(package).check();
+}
+
+}  // namespace q3vl

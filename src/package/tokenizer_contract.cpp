@@ -1,0 +1,127 @@
+#include "package/tokenizer_contract.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "package/genai_config.h"
+
+namespace q3vl {
+namespace {
+
+constexpr const char* kTokenizer = "tokenizer.json";
+constexpr const char* kTokenizerConfig = "tokenizer_config.json";
+
+/// The document, or nothing and a finding. The file must be an object.
+std::optional<Json> read_object(const std::filesystem::path& folder, const char* name, Findings& findings) {
+  if (!std::filesystem::is_regular_file(folder / name)) {
+    findings.add(name, "is missing");
+    return std::nullopt;
+  }
+  try {
+    Json document = read_json_file(folder / name);
+    if (document.is_object()) return document;
+    findings.add(name, fmt::format("is {}, expected an object", describe(document)));
+  } catch (const Error& error) {
+    findings.add(std::string(error.what()).substr(folder.string().size() + 1));
+  }
+  return std::nullopt;
+}
+
+std::map<std::string, std::int64_t> special_tokens(const Json& tokenizer) {
+  std::map<std::string, std::int64_t> ids;
+  if (!tokenizer.contains("added_tokens") || !tokenizer["added_tokens"].is_array()) return ids;
+  for (const Json& token : tokenizer["added_tokens"]) {
+    const bool well_formed = token.is_object() && token.contains("content") && token["content"].is_string() &&
+                             token.contains("id") && token["id"].is_number_integer();
+    if (well_formed) ids[token["content"].get<std::string>()] = token["id"].get<std::int64_t>();
+  }
+  return ids;
+}
+
+/// "eos_token": "<|im_end|>", or {"content": "<|im_end|>", …}, or null.
+std::optional<std::string> named_token(const Json& config, const char* key) {
+  if (!config.contains(key)) return std::nullopt;
+  const Json& token = config[key];
+  if (token.is_string()) return token.get<std::string>();
+  if (token.is_object() && token.contains("content") && token["content"].is_string())
+    return token["content"].get<std::string>();
+  return std::nullopt;
+}
+
+class TokenIds {
+ public:
+  TokenIds(const Json& model, std::map<std::string, std::int64_t> ids, Findings& findings)
+      : model_(&model), ids_(std::move(ids)), findings_(&findings) {}
+
+  /// The token must exist, and its id must be what the model has under `key`, or among it; the key may be left out.
+  void expect(const std::string& token, const char* key) const {
+    const auto id = find(token);
+    if (!id || !model_->contains(key)) return;
+    const std::vector<std::int64_t> told = values(key);
+    if (std::find(told.begin(), told.end(), *id) != told.end()) return;
+    findings_->add(kGenaiConfigFile, fmt::format("model.{} is {}, but {} is {} in {}", key, (*model_)[key].dump(), token,
+                                             *id, kTokenizer));
+  }
+
+  /// The id of a token that must exist.
+  std::optional<std::int64_t> find(const std::string& token) const {
+    const auto found = ids_.find(token);
+    if (found != ids_.end()) return found->second;
+    findings_->add(kTokenizer, fmt::format("has no added token {}", token));
+    return std::nullopt;
+  }
+
+ private:
+  std::vector<std::int64_t> values(const char* key) const {
+    const Json& value = (*model_)[key];
+    if (value.is_array()) return value.get<std::vector<std::int64_t>>();
+    return {value.get<std::int64_t>()};
+  }
+
+  const Json* model_;
+  std::map<std::string, std::int64_t> ids_;
+  Findings* findings_;
+};
+
+bool has_chat_template(const std::filesystem::path& folder, const std::optional<Json>& config) {
+  if (config && config->contains("chat_template")) return true;
+  if (std::filesystem::is_regular_file(folder / "chat_template.jinja")) return true;
+  if (!std::filesystem::is_regular_file(folder / "chat_template.json")) return false;
+  try {
+    const Json document = read_json_file(folder / "chat_template.json");
+    return document.is_object() && document.contains("chat_template") && document["chat_template"].is_string();
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+}  // namespace
+
+void check_tokenizer(const std::filesystem::path& folder, const Json& model, Findings& findings) {
+  const std::optional<Json> tokenizer = read_object(folder, kTokenizer, findings);
+  const std::optional<Json> config = read_object(folder, kTokenizerConfig, findings);
+  if (tokenizer) {
+    const TokenIds ids(model, special_tokens(*tokenizer), findings);
+    if (model.contains("vision")) {
+      ids.expect("<|image_pad|>", "image_token_id");
+      ids.expect("<|video_pad|>", "video_token_id");
+      ids.expect("<|vision_start|>", "vision_start_token_id");
+      ids.find("<|vision_end|>");  // the processor looks for it by its name alone
+    }
+    if (config) {
+      for (const auto& [name, key] : {std::pair{"bos_token", "bos_token_id"}, std::pair{"eos_token", "eos_token_id"},
+                                      std::pair{"pad_token", "pad_token_id"}})
+        if (const auto token = named_token(*config, name)) ids.expect(*token, key);
+    }
+  }
+  if (!has_chat_template(folder, config))
+    findings.add(kTokenizerConfig,
+                 "has no chat_template, and neither has chat_template.jinja nor chat_template.json; expected it in one");
+}
+
+}  // namespace q3vl

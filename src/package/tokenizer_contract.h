@@ -1,0 +1,16 @@
+// What onnxruntime-genai needs of a package's tokenizer files.
+#pragma once
+
+#include <filesystem>
+
+#include "base/json.h"
+#include "package/findings.h"
+
+namespace q3vl {
+
+/// Holds the tokenizer files in `folder` against `model`, the model object of genai_config.json: tokenizer.json and
+/// tokenizer_config.json exist, the special tokens have the ids that the model is told of, and there is a chat template
+/// in one of its three homes.
+void check_tokenizer(const std::filesystem::path& folder, const Json& model, Findings& findings);
+
+}  // namespace q3vl
