@@ -2,39 +2,31 @@
 #include "recipe/recipe.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
+
+#include "support/refusal.h"
+#include "support/temporary_folder.h"
 
 namespace q3vl {
 namespace {
 
 class RecipeFile : public testing::Test {
  protected:
-  void SetUp() override {
-    path_ = std::filesystem::temp_directory_path() / ("q3vl_recipe_" + std::to_string(::getpid()) + ".json");
-  }
-  void TearDown() override { std::filesystem::remove(path_); }
-
   std::string refusal(const std::string& text) const {
     std::ofstream(path_) << text;
     return refusal_of(path_.string(), {});
   }
 
   static std::string refusal_of(const std::string& recipe, const RecipeOverrides& overrides) {
-    try {
-      resolve_recipe(recipe, overrides);
-    } catch (const Error& error) {
-      EXPECT_EQ(error.kind(), ErrorKind::usage);
-      return error.what();
-    }
-    return "accepted";
+    return q3vl::refusal(ErrorKind::usage, [&] { resolve_recipe(recipe, overrides); });
   }
 
   std::string origin() const { return "recipe " + path_.string() + ": "; }
 
-  std::filesystem::path path_;
+  TemporaryFolder folder_;
+  std::filesystem::path path_ = folder_ / "recipe.json";
 };
 
 TEST_F(RecipeFile, TheDefaultIsInt4WithEverythingElseStored) {

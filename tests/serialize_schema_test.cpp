@@ -123,7 +123,8 @@ TEST(MatMulNBits, HoldsItsRules) {
   EXPECT_EQ(c.with("K=70", "K=0"), "MatMulNBits: K is 0, expected 1 or more");
   EXPECT_EQ(c.with("N=8", "M=8"), "Unrecognized attribute: M for operator MatMulNBits");
   EXPECT_EQ(c.with("K=70,", ""), "Required attribute 'K' is missing.");
-  EXPECT_EQ(c.with("uint8[8,3,16] W", "int8[8,3,16] W"), "(op_type:MatMulNBits): B typestr: T2, has unsupported type: tensor(int8)");
+  EXPECT_EQ(c.with("uint8[8,3,16] W", "int8[8,3,16] W"),
+            "(op_type:MatMulNBits): B typestr: T2, has unsupported type: tensor(int8)");
   EXPECT_EQ(c.with("float[8,3] scales", "float16[8,3] scales"),
             "(op_type:MatMulNBits): scales has inconsistent type tensor(float16)");
 }
@@ -214,10 +215,11 @@ TEST(Gelus, InferAndHoldTheirRules) {
             "Unrecognized attribute: beta for operator QuickGelu");
 }
 
-const Case kGqa{"float[B,S,128] q, float[B,S,64] k, float[B,S,64] v, float[B,2,P,32] pk, float[B,2,P,32] pv, "
-                "int32[B] lens, int32 total",
-                "Y, nk, nv = com.microsoft.GroupQueryAttention<num_heads=4,kv_num_heads=2,scale=0.17677669>"
-                "(q, k, v, pk, pv, lens, total)"};
+const Case kGqa{
+    "float[B,S,128] q, float[B,S,64] k, float[B,S,64] v, float[B,2,P,32] pk, float[B,2,P,32] pv, "
+    "int32[B] lens, int32 total",
+    "Y, nk, nv = com.microsoft.GroupQueryAttention<num_heads=4,kv_num_heads=2,scale=0.17677669>"
+    "(q, k, v, pk, pv, lens, total)"};
 
 TEST(GroupQueryAttention, Infers) {
   EXPECT_EQ(kGqa.good(), "Y: FLOAT[B, S, 128]; nk: FLOAT[B, 2, ?, 32]; nv: FLOAT[B, 2, ?, 32]");
@@ -261,15 +263,15 @@ TEST(GroupQueryAttention, HoldsItsRules) {
   EXPECT_EQ(c.with("num_heads=4,", "num_heads=0,"), "GroupQueryAttention: num_heads is 0, expected 1 or more");
   EXPECT_EQ(c.with("k, v, pk", "k, , pk"), "GroupQueryAttention: key is given without value");
   EXPECT_EQ(c.with("pk, pv, lens", ", pv, lens"), "GroupQueryAttention: past_value is given without past_key");
-  EXPECT_EQ(c.with(", total)", ")"),
-            "Node () has input size 6 not in range [min=7, max=12].");
+  EXPECT_EQ(c.with(", total)", ")"), "Node () has input size 6 not in range [min=7, max=12].");
 }
 
 TEST(GroupQueryAttention, HoldsTheRulesOfItsRotary) {
   Case c = kGqa;
   c.inputs += ", float[4096,16] cos, float[4096,16] sin, int64[B,S] pos";
-  c.node = "Y, nk, nv = com.microsoft.GroupQueryAttention<num_heads=4,kv_num_heads=2,do_rotary=1>"
-           "(q, k, v, pk, pv, lens, total, cos, sin, pos)";
+  c.node =
+      "Y, nk, nv = com.microsoft.GroupQueryAttention<num_heads=4,kv_num_heads=2,do_rotary=1>"
+      "(q, k, v, pk, pv, lens, total, cos, sin, pos)";
   EXPECT_EQ(c.good(), kGqa.good());
   EXPECT_EQ(c.with("cos, sin, pos", "cos, , pos"), "GroupQueryAttention: cos_cache is given without sin_cache");
   EXPECT_EQ(c.with("cos, sin, pos", ", , pos"), "GroupQueryAttention: do_rotary is 1 without cos_cache");
@@ -397,14 +399,16 @@ TEST(CheckOnnxFile, HoldsTheOutputsAgainstTheGraph) {
   EXPECT_EQ(finding("g (float[B,8] x) => (float[B,H] Y) { Y = com.microsoft.Gelu(x) }"),
             "output Y: is declared [B, H], computed [B, 8]");
   EXPECT_EQ(finding("g (float[B,8] x) => (float[B,9] Y) { Y = com.microsoft.Gelu(x) }"),
-            "[ShapeInferenceError] (op_type:Gelu): [ShapeInferenceError] Inferred shape and existing shape differ in dimension 1: (8) vs (9)");
+            "[ShapeInferenceError] (op_type:Gelu): [ShapeInferenceError] Inferred shape and existing shape differ in "
+            "dimension 1: (8) vs (9)");
   EXPECT_EQ(finding("g (float[B,8] x) => (float[B,8,1] Y) { Y = com.microsoft.Gelu(x) }"),
-            "[ShapeInferenceError] (op_type:Gelu): [ShapeInferenceError] Inferred shape and existing shape differ in rank: (2) vs (3)");
+            "[ShapeInferenceError] (op_type:Gelu): [ShapeInferenceError] Inferred shape and existing shape differ in "
+            "rank: (2) vs (3)");
   EXPECT_EQ(finding("g (float[B,8] x) => (float16[B,8] Y) { Y = com.microsoft.Gelu(x) }"),
-            "[ShapeInferenceError] (op_type:Gelu): [TypeInferenceError] Inferred elem type differs from existing elem type: (FLOAT) vs (FLOAT16)");
+            "[ShapeInferenceError] (op_type:Gelu): [TypeInferenceError] Inferred elem type differs from existing elem "
+            "type: (FLOAT) vs (FLOAT16)");
   // Inference cannot know this one, so the declaration is taken at its word.
-  EXPECT_EQ(finding("g (float[B,8] x, int64[R] s) => (float[B,8] Y) { Y = Reshape(x, s) }"),
-            "");
+  EXPECT_EQ(finding("g (float[B,8] x, int64[R] s) => (float[B,8] Y) { Y = Reshape(x, s) }"), "");
 }
 
 TEST(CheckOnnxFile, KnowsEveryOperator) {

@@ -93,13 +93,7 @@ Checkpoint Checkpoint::open(const fs::path& folder) {
                                   path.string(), entry.name, index.filename().string(),
                                   place == listed.end() ? "does not list" : "places in " + place->second));
       }
-      TensorInfo info{.name = entry.name,
-                      .type = entry.type,
-                      .shape = std::move(entry.shape),
-                      .shard = checkpoint.shards_.size() - 1,
-                      .offset = data_begin + entry.begin,
-                      .bytes = entry.end - entry.begin};
-      checkpoint.tensors_.emplace(entry.name, std::move(info));
+      checkpoint.add(std::move(entry), data_begin);
     }
   }
   for (const auto& [tensor, shard] : listed)
@@ -109,6 +103,26 @@ Checkpoint Checkpoint::open(const fs::path& folder) {
           fmt::format("{}: places the tensor \"{}\" in {}, which does not hold it; the files do not belong together",
                       index.string(), tensor, shard));
   return checkpoint;
+}
+
+Checkpoint Checkpoint::open_file(const fs::path& path) {
+  Checkpoint checkpoint;
+  checkpoint.folder_ = path.parent_path();
+  checkpoint.shards_.push_back(File::open(path));
+  std::uint64_t data_begin = 0;
+  for (SafetensorsEntry& entry : read_header(checkpoint.shards_.back(), data_begin))
+    checkpoint.add(std::move(entry), data_begin);
+  return checkpoint;
+}
+
+void Checkpoint::add(SafetensorsEntry entry, std::uint64_t data_begin) {
+  TensorInfo info{.name = entry.name,
+                  .type = entry.type,
+                  .shape = std::move(entry.shape),
+                  .shard = shards_.size() - 1,
+                  .offset = data_begin + entry.begin,
+                  .bytes = entry.end - entry.begin};
+  tensors_.emplace(std::move(entry.name), std::move(info));
 }
 
 const TensorInfo* Checkpoint::find(const std::string& name) const {

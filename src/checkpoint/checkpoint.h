@@ -23,11 +23,16 @@ struct TensorInfo {
   std::uint64_t bytes;
 };
 
+struct SafetensorsEntry;
+
 class Checkpoint {
  public:
   /// Reads the index, if there is one, and the header of every shard. The index must list exactly the tensors of the
   /// shards, each in the shard named. Throws Error(bad_input).
   static Checkpoint open(const std::filesystem::path& folder);
+
+  /// Reads the header of a single safetensors file, whatever it is called. Throws Error(bad_input).
+  static Checkpoint open_file(const std::filesystem::path& path);
 
   const std::filesystem::path& folder() const { return folder_; }
   const std::vector<File>& shards() const { return shards_; }
@@ -37,6 +42,9 @@ class Checkpoint {
   const TensorInfo* find(const std::string& name) const;
 
  private:
+  /// Adds a tensor of the last shard, whose data begin at `data_begin`.
+  void add(SafetensorsEntry entry, std::uint64_t data_begin);
+
   std::filesystem::path folder_;
   std::vector<File> shards_;
   std::map<std::string, TensorInfo> tensors_;

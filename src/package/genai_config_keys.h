@@ -7,8 +7,8 @@
 namespace q3vl {
 
 /// Holds every key of the document against what onnxruntime-genai reads: unknown keys, wrong types (a fraction where an
-/// integer is read, null anywhere), missing keys, an unknown model.type. Returns whether the rest of the document can be
-/// relied on: false when a required key is missing or a value has the wrong type.
+/// integer is read, null anywhere), missing keys, an unknown model.type. Returns whether the rest of the document can
+/// be relied on: false when a required key is missing or a value has the wrong type.
 bool check_genai_config_keys(const Json& document, Findings& findings);
 
 }  // namespace q3vl

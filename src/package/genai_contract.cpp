@@ -72,8 +72,8 @@ class PackageChecker {
     const std::size_t before = findings_.size();
     const PatchSizes sizes = check_vision_processor(*document, file, findings_);
     if (findings_.size() != before) return std::nullopt;
-    for (const auto& [key, size] : {std::pair{"spatial_merge_size", sizes.merge_size},
-                                    std::pair{"patch_size", sizes.patch_size}})
+    for (const auto& [key, size] :
+         {std::pair{"spatial_merge_size", sizes.merge_size}, std::pair{"patch_size", sizes.patch_size}})
       if (vision.contains(key) && vision[key] != size)
         add(fmt::format("model.vision.{} is {}, but {} in {}", key, vision[key].dump(), size, file));
     return sizes;
@@ -110,9 +110,8 @@ class PackageChecker {
                                               name_of(initializer.type), to_string(initializer.shape)));
         size.reset();
       } else if (data.offset > *size || data.length > *size - data.offset) {
-        findings_.add(graph.file, fmt::format("the initializer {} lies in bytes {} to {} of {}, which has {}",
-                                              initializer.name, data.offset, data.offset + data.length, data.location,
-                                              *size));
+        findings_.add(graph.file, fmt::format("the initializer {} has {} bytes from byte {} on in {}, which ends at {}",
+                                              initializer.name, data.length, data.offset, data.location, *size));
         size.reset();
       }
     }

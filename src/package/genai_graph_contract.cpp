@@ -171,8 +171,8 @@ class Checker {
   void check_positions(GraphReader& graph, bool multimodal) {
     const ValueInfo* mask =
         graph.optional_input(name("decoder", "inputs", "attention_mask", "attention_mask"), kIntegers, 2);
-    const ValueInfo* positions = graph.optional_input(name("decoder", "inputs", "position_ids", "position_ids"),
-                                                      kIntegers, multimodal ? 3 : 2);
+    const ValueInfo* positions =
+        graph.optional_input(name("decoder", "inputs", "position_ids", "position_ids"), kIntegers, multimodal ? 3 : 2);
     if (positions == nullptr) return;
     if (multimodal && static_size(*positions, 0) != 3)
       graph.add(fmt::format("{} is {}, expected [3, batch, sequence]", positions->name, to_text(*positions)));
@@ -239,9 +239,10 @@ class Checker {
     const ValueInfo* pixels = graph.input(name("vision", "inputs", "pixel_values"), kFloats, 2);
     const std::string grid_name = name("vision", "inputs", "image_grid_thw");
     if (grid_name != "image_grid_thw")
-      add_config(fmt::format("model.vision.inputs.image_grid_thw is \"{}\", expected \"image_grid_thw\", the one name "
-                             "that is fed",
-                             grid_name));
+      add_config(
+          fmt::format("model.vision.inputs.image_grid_thw is \"{}\", expected \"image_grid_thw\", the one name "
+                      "that is fed",
+                      grid_name));
     const ValueInfo* grid = graph.input("image_grid_thw", {DataType::int64}, 2);
     if (grid != nullptr && static_size(*grid, 1) != 3)
       graph.add(fmt::format("image_grid_thw is {}, expected [images, 3]", to_text(*grid)));
@@ -263,7 +264,8 @@ class Checker {
                           *last_size(*embeds), embeds->name, graphs_->decoder.file));
   }
 
-  static void expect_same_type(GraphReader& graph, const ValueInfo* made, const std::string& taker, const ValueInfo* taken) {
+  static void expect_same_type(GraphReader& graph, const ValueInfo* made, const std::string& taker,
+                               const ValueInfo* taken) {
     if (made == nullptr || taken == nullptr || made->type == taken->type) return;
     graph.add(fmt::format("{} is of {}, but {} takes {} of {}", made->name, name_of(made->type), taker, taken->name,
                           name_of(taken->type)));

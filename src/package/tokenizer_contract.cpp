@@ -27,7 +27,7 @@ std::optional<Json> read_object(const std::filesystem::path& folder, const char*
     if (document.is_object()) return document;
     findings.add(name, fmt::format("is {}, expected an object", describe(document)));
   } catch (const Error& error) {
-    findings.add(std::string(error.what()).substr(folder.string().size() + 1));
+    findings.add(std::string(error.what()).substr((folder / "").string().size()));
   }
   return std::nullopt;
 }
@@ -64,8 +64,8 @@ class TokenIds {
     if (!id || !model_->contains(key)) return;
     const std::vector<std::int64_t> told = values(key);
     if (std::find(told.begin(), told.end(), *id) != told.end()) return;
-    findings_->add(kGenaiConfigFile, fmt::format("model.{} is {}, but {} is {} in {}", key, (*model_)[key].dump(), token,
-                                             *id, kTokenizer));
+    findings_->add(kGenaiConfigFile, fmt::format("model.{} is {}, but {} is {} in {}", key, (*model_)[key].dump(),
+                                                 token, *id, kTokenizer));
   }
 
   /// The id of a token that must exist.
@@ -120,8 +120,9 @@ void check_tokenizer(const std::filesystem::path& folder, const Json& model, Fin
     }
   }
   if (!has_chat_template(folder, config))
-    findings.add(kTokenizerConfig,
-                 "has no chat_template, and neither has chat_template.jinja nor chat_template.json; expected it in one");
+    findings.add(
+        kTokenizerConfig,
+        "has no chat_template, and neither has chat_template.jinja nor chat_template.json; expected it in one");
 }
 
 }  // namespace q3vl

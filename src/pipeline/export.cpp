@@ -18,7 +18,7 @@
 #include "config/model_config.h"
 #include "package/assets.h"
 #include "package/genai_config.h"
-// CONTRACT#include
+#include "package/genai_contract.h"
 #include "package/manifest.h"
 #include "package/vision_processor.h"
 #include "pipeline/checkpoint_check.h"
@@ -248,7 +248,7 @@ ExportedFile write_manifest(const Plan& plan, const std::vector<ExportedFile>& f
 void check_package(const Plan& plan, const std::filesystem::path& folder) {
   for (const NamedGraph& named : plan.graphs) check_onnx_file(folder / named.file);
   if (!plan.components.loadable()) return;
-  const std::vector<std::string> findings;
+  const std::vector<std::string> findings = genai_contract_findings(folder);
   if (!findings.empty())
     throw Error(ErrorKind::bad_input,
                 fmt::format("the package would not load in onnxruntime-genai: {}", fmt::join(findings, "; ")));

@@ -52,8 +52,7 @@ Patches image_patches(std::span<const RgbImage> frames, const ImageConfig& confi
   const auto frame_count = static_cast<std::int64_t>(frames.size());
   Patches patches;
   patches.grid = {(frame_count + temporal - 1) / temporal, frames.front().height / patch, width / patch};
-  patches.pixel_values.reserve(
-      static_cast<std::size_t>(patches.grid.patches() * kChannels * temporal * patch * patch));
+  patches.pixel_values.reserve(static_cast<std::size_t>(patches.grid.patches() * kChannels * temporal * patch * patch));
 
   // One row: [C, T, patch, patch] of the patch at `row`, `column` (counted in patches) of the `t`-th frames.
   const auto append_patch = [&](std::int64_t t, std::int64_t row, std::int64_t column) {

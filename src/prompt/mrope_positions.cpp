@@ -10,14 +10,14 @@ namespace q3vl {
 namespace {
 
 /// One picture's size in tokens, and what to call it in a message.
-struct Span {
+struct Picture {
   std::int64_t rows, columns;
   std::string name;
 };
 
 /// The pictures of one kind in the order of the prompt: a clip gives one a frame.
-std::vector<Span> spans_of(std::span<const Grid> grids, std::string_view kind, std::int64_t merge) {
-  std::vector<Span> spans;
+std::vector<Picture> pictures_of(std::span<const Grid> grids, std::string_view kind, std::int64_t merge) {
+  std::vector<Picture> pictures;
   for (std::size_t i = 0; i < grids.size(); ++i) {
     const Grid& grid = grids[i];
     if (grid.t < 1 || grid.h < 1 || grid.w < 1 || grid.h % merge != 0 || grid.w % merge != 0)
@@ -26,10 +26,11 @@ std::vector<Span> spans_of(std::span<const Grid> grids, std::string_view kind, s
                               "multiples of {}",
                               kind, i, grid.t, grid.h, grid.w, merge));
     for (std::int64_t frame = 0; frame < grid.t; ++frame)
-      spans.push_back({grid.h / merge, grid.w / merge,
-                       grid.t == 1 ? fmt::format("{} {}", kind, i) : fmt::format("{} {}, frame {}", kind, i, frame)});
+      pictures.push_back(
+          {grid.h / merge, grid.w / merge,
+           grid.t == 1 ? fmt::format("{} {}", kind, i) : fmt::format("{} {}, frame {}", kind, i, frame)});
   }
-  return spans;
+  return pictures;
 }
 
 /// The number of tokens from `begin` on that are `id`.
@@ -42,8 +43,8 @@ std::int64_t run_length(std::span<const std::int64_t> input_ids, std::size_t beg
 
 MropePositions mrope_positions(const PromptTokens& tokens, std::span<const std::int64_t> input_ids,
                                std::span<const Grid> image_grids, std::span<const Grid> video_grids) {
-  const std::vector<Span> images = spans_of(image_grids, "image", tokens.spatial_merge_size);
-  const std::vector<Span> frames = spans_of(video_grids, "video", tokens.spatial_merge_size);
+  const std::vector<Picture> images = pictures_of(image_grids, "image", tokens.spatial_merge_size);
+  const std::vector<Picture> frames = pictures_of(video_grids, "video", tokens.spatial_merge_size);
   std::size_t next_image = 0;
   std::size_t next_frame = 0;
 
@@ -58,25 +59,32 @@ MropePositions mrope_positions(const PromptTokens& tokens, std::span<const std::
       ++next;
       continue;
     }
-    const std::vector<Span>& spans = is_image ? images : frames;
+    const std::vector<Picture>& pictures = is_image ? images : frames;
     std::size_t& index = is_image ? next_image : next_frame;
-    if (index == spans.size())
+    if (at == 0 || input_ids[at - 1] != tokens.vision_start_token_id)
+      throw Error(
+          ErrorKind::bad_input,
+          fmt::format("the prompt's token {} is {} placeholder, but the token before it is not {}, which opens a "
+                      "picture",
+                      at, is_image ? "an image" : "a video", tokens.vision_start_token_id));
+    if (index == pictures.size())
       throw Error(ErrorKind::bad_input,
                   fmt::format("the prompt's token {} begins {} {}, but the grids given have only {}", at,
-                              is_image ? "image" : "video frame", index, spans.size()));
-    const Span& span = spans[index++];
+                              is_image ? "image" : "video frame", index, pictures.size()));
+    const Picture& picture = pictures[index++];
     const std::int64_t found = run_length(input_ids, at, id);
-    if (found != span.rows * span.columns)
-      throw Error(ErrorKind::bad_input,
-                  fmt::format("{} takes {} tokens ({} rows of {}), but the prompt has {} placeholders for it at token {}",
-                              span.name, span.rows * span.columns, span.rows, span.columns, found, at));
-    for (std::int64_t row = 0; row < span.rows; ++row)
-      for (std::int64_t column = 0; column < span.columns; ++column) {
+    if (found != picture.rows * picture.columns)
+      throw Error(
+          ErrorKind::bad_input,
+          fmt::format("{} takes {} tokens ({} rows of {}), but the prompt has {} placeholders for it at token {}",
+                      picture.name, picture.rows * picture.columns, picture.rows, picture.columns, found, at));
+    for (std::int64_t row = 0; row < picture.rows; ++row)
+      for (std::int64_t column = 0; column < picture.columns; ++column) {
         time.push_back(next);
         height.push_back(next + row);
         width.push_back(next + column);
       }
-    next += std::max(span.rows, span.columns);
+    next += std::max(picture.rows, picture.columns);
   }
   if (next_image != images.size() || next_frame != frames.size())
     throw Error(ErrorKind::bad_input,

@@ -21,7 +21,7 @@ struct Grid {
 
 /// What the config says about placeholders in a prompt.
 struct PromptTokens {
-  std::int64_t image_token_id, video_token_id, spatial_merge_size;
+  std::int64_t image_token_id, video_token_id, vision_start_token_id, spatial_merge_size;
 };
 
 struct MropePositions {
@@ -30,7 +30,8 @@ struct MropePositions {
 };
 
 /// The positions of one unpadded prompt `input_ids` [S]. The grids stand in the order of their pictures in the prompt;
-/// a clip's grid has all its frames. Throws Error(bad_input) when the grids and the placeholder tokens do not match.
+/// a clip's grid has all its frames. Throws Error(bad_input) when the grids and the placeholder tokens do not match, or
+/// when a picture's placeholders do not follow the vision start token (the prompt is cut, or not this model's).
 MropePositions mrope_positions(const PromptTokens& tokens, std::span<const std::int64_t> input_ids,
                                std::span<const Grid> image_grids, std::span<const Grid> video_grids);
 

@@ -95,18 +95,18 @@ std::string open_library(const std::filesystem::path& library) {
   void* handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr) {
     const char* reason = dlerror();  // NOLINT(concurrency-mt-unsafe): under the lock
-    throw Error(ErrorKind::usage, fmt::format("ONNX Runtime cannot be opened: {}; tools/setup fetches it, or set "
-                                              "Q3VL_ONNXRUNTIME_LIBRARY to a libonnxruntime.so",
-                                              reason));
+    throw Error(ErrorKind::usage,
+                fmt::format("ONNX Runtime cannot be opened: {}; tools/setup fetches it, and the CMake "
+                            "variable Q3VL_ONNXRUNTIME_LIBRARY names another",
+                            reason));
   }
-  // The wrapper's functions live in one global, so there can be but one library.
-  if (opened != nullptr && opened != handle)
-    throw Error(ErrorKind::usage, fmt::format("{}: another ONNX Runtime is already open", library.string()));
   using GetApiBase = const OrtApiBase*(ORT_API_CALL*)();
   const auto get_api_base = reinterpret_cast<GetApiBase>(dlsym(handle, "OrtGetApiBase"));
   if (get_api_base == nullptr)
-    throw Error(ErrorKind::usage,
-                fmt::format("{} is not ONNX Runtime: it has no OrtGetApiBase", library.string()));
+    throw Error(ErrorKind::usage, fmt::format("{} is not ONNX Runtime: it has no OrtGetApiBase", library.string()));
+  // The wrapper's functions live in one global, so there can be but one library.
+  if (opened != nullptr && opened != handle)
+    throw Error(ErrorKind::usage, fmt::format("{}: another ONNX Runtime is already open", library.string()));
   const OrtApiBase* base = get_api_base();
   const std::string version = base->GetVersionString();
   const OrtApi* api = base->GetApi(ORT_API_VERSION);
@@ -124,7 +124,8 @@ SessionValue describe_value(const std::string& name, const Ort::TypeInfo& info, 
     throw Error(ErrorKind::unsupported, fmt::format("{} is not a tensor", what));
   const auto tensor = info.GetTensorTypeAndShapeInfo();
   const std::vector<std::int64_t> sizes = tensor.GetShape();
-  const std::vector<const char*> symbols = tensor.GetSymbolicDimensions();
+  std::vector<const char*> symbols(sizes.size());
+  tensor.GetSymbolicDimensions(symbols.data(), symbols.size());
   SessionValue value{name, from_onnx(tensor.GetElementType(), what), {}};
   for (std::size_t axis = 0; axis < sizes.size(); ++axis) {
     if (sizes[axis] >= 0) {

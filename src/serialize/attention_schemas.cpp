@@ -159,8 +159,7 @@ void infer_multi_head_attention(onnx::InferenceContext& context) {
   const OnnxDim kv_length = shapes.dims(1)[1];
   const OnnxDim v_width = shapes.dims(2)[2];
   shapes.expect(1, "key", {batch, unknown(), query[2]}, "[batch_size, kv_sequence_length, num_heads * head_size]");
-  shapes.expect(2, "value", {batch, kv_length, unknown()},
-                "[batch_size, kv_sequence_length, num_heads * v_head_size]");
+  shapes.expect(2, "value", {batch, kv_length, unknown()}, "[batch_size, kv_sequence_length, num_heads * v_head_size]");
   const OnnxDim size = head_size_of(shapes, "query", query[2], heads);
   const OnnxDim v_size = head_size_of(shapes, "value", v_width, heads);
   const bool widths_known = query[2].has_dim_value() && v_width.has_dim_value();
@@ -210,7 +209,8 @@ void infer_rotary_embedding(onnx::InferenceContext& context) {
   const OnnxDim width = cache_width(shapes, 2, 3);
   const std::int64_t heads = shapes.integer("num_heads", 0);
   const std::int64_t rotary_dim = shapes.integer("rotary_embedding_dim", 0);
-  if (rotary_dim > 0 && heads == 0) shapes.fail(fmt::format("rotary_embedding_dim is {} without num_heads", rotary_dim));
+  if (rotary_dim > 0 && heads == 0)
+    shapes.fail(fmt::format("rotary_embedding_dim is {} without num_heads", rotary_dim));
   shapes.output_type(0, 0);
   if (!shapes.ranked(0)) return;
   const std::vector<OnnxDim> input = shapes.dims(0);
@@ -228,12 +228,12 @@ void infer_rotary_embedding(onnx::InferenceContext& context) {
   OnnxDim size = split ? input[3] : unknown();
   if (!split && heads > 0) size = head_size_of(shapes, "input", input[2], heads);
   if (size.has_dim_value() && rotary_dim > size.dim_value())
-    shapes.fail(fmt::format("rotary_embedding_dim is {}, expected at most head_size = {}", rotary_dim,
-                            size.dim_value()));
+    shapes.fail(
+        fmt::format("rotary_embedding_dim is {}, expected at most head_size = {}", rotary_dim, size.dim_value()));
   const OnnxDim rotated = rotary_dim > 0 ? known(rotary_dim) : size;
   if (rotated.has_dim_value() && width.has_dim_value() && width.dim_value() * 2 != rotated.dim_value())
-    shapes.fail(fmt::format("cos_cache is {} wide, expected half of the {} rotated values of a head",
-                            width.dim_value(), rotated.dim_value()));
+    shapes.fail(fmt::format("cos_cache is {} wide, expected half of the {} rotated values of a head", width.dim_value(),
+                            rotated.dim_value()));
   shapes.output(0, 0, input);
 }
 

@@ -287,8 +287,7 @@ OpSchema gelu() {
       .Input(0, "X", "", "T")
       .Output(0, "Y", "", "T")
       .TypeConstraint("T", {"tensor(float)", "tensor(float16)", "tensor(bfloat16)", "tensor(double)"}, "")
-      .TypeAndShapeInferenceFunction(
-          [](onnx::InferenceContext& context) { infer_same(NodeShapes(context, "Gelu")); });
+      .TypeAndShapeInferenceFunction([](onnx::InferenceContext& context) { infer_same(NodeShapes(context, "Gelu")); });
   return schema;
 }
 
@@ -320,8 +319,8 @@ void register_contrib_schemas() {
     auto& domains = onnx::OpSchemaRegistry::DomainToVersionRange::Instance();
     if (domains.Map().count(kDomain) == 0) domains.AddDomainToVersion(kDomain, 1, 1);
     for (OpSchema& schema : attention_schemas()) add_schema(std::move(schema), kDomain);
-    for (const auto make : {matmul_nbits, gather_block_quantized, fused_matmul, skip_simplified_layer_norm, fast_gelu,
-                            gelu, quick_gelu})
+    for (const auto make :
+         {matmul_nbits, gather_block_quantized, fused_matmul, skip_simplified_layer_norm, fast_gelu, gelu, quick_gelu})
       add_schema(make(), kDomain);
     add_schema(simplified_layer_norm(), onnx::ONNX_DOMAIN);
     return true;

@@ -97,8 +97,7 @@ class Reader {
       has_length = has_length || entry.key() == "length";
     }
     if (external.location.empty()) fail(fmt::format("initializer {} is external without a location", tensor.name()));
-    if (!has_length)
-      external.length = static_cast<std::uint64_t>(element_count(result.shape)) * size_of(result.type);
+    if (!has_length) external.length = static_cast<std::uint64_t>(element_count(result.shape)) * size_of(result.type);
     result.external = external;
     return result;
   }

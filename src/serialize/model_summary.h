@@ -37,8 +37,9 @@ struct ModelSummary {
   std::int64_t ir_version = 0;
 };
 
-/// Reads the model file alone. A size that is not declared becomes the symbol "?". Throws Error(bad_input) when the file
-/// cannot be read, is no ONNX model, or holds an element type or an external data entry that this program cannot name.
+/// Reads the model file alone. A size that is not declared becomes the symbol "?". Throws Error(bad_input) when the
+/// file cannot be read, is no ONNX model, or holds an element type or an external data entry that this program cannot
+/// name.
 ModelSummary read_model_summary(const std::filesystem::path& model);
 
 }  // namespace q3vl

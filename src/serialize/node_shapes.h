@@ -20,7 +20,9 @@ using OnnxDim = onnx::TensorShapeProto::Dimension;
 
 /// A known size; without one, a size that nothing is known about.
 OnnxDim known(std::int64_t size);
-inline OnnxDim unknown() { return {}; }
+inline OnnxDim unknown() {
+  return {};
+}
 
 class NodeShapes {
  public:

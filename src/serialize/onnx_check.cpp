@@ -93,8 +93,7 @@ void check(const std::filesystem::path& path) {
 
   const onnx::ModelProto declared = read_model_file(path);
   Opsets opsets;
-  for (const auto& opset : declared.opset_import())
-    opsets[opset.domain()] = static_cast<int>(opset.version());
+  for (const auto& opset : declared.opset_import()) opsets[opset.domain()] = static_cast<int>(opset.version());
   expect_schemas(declared.graph(), opsets);
 
   infer_strictly(declared);

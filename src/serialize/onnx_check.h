@@ -7,8 +7,9 @@
 namespace q3vl {
 
 /// Holds a model file against the ONNX rules: libonnx's checker (external data files must exist), strict type and shape
-/// inference with data propagation, of subgraphs too, a schema for every node, and every graph output's declared type and
-/// shape against what inference knows without the declaration. Weights are not read. Throws Error(internal) "<model>: is not valid ONNX: <finding>".
+/// inference with data propagation, of subgraphs too, a schema for every node, and every graph output's declared type
+/// and shape against what inference knows without the declaration. Weights are not read. Throws Error(internal)
+/// "<model>: is not valid ONNX: <finding>".
 void check_onnx_file(const std::filesystem::path& model);
 
 }  // namespace q3vl

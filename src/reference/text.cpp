@@ -1,0 +1,128 @@
+#include "reference/text.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <cmath>
+#include <limits>
+#include <string>
+
+namespace q3vl::reference {
+namespace {
+
+const std::string kLanguageModel = "model.language_model";
+
+/// What is added to the scores, [B, 1, S, past + S]: 0 where a query may see a key, the lowest float elsewhere. A query
+/// sees attended keys up to itself.
+at::Tensor attention_bias(const at::Tensor& attention_mask, std::int64_t sequence) {
+  const std::int64_t total = attention_mask.size(1);
+  const at::Tensor query = at::arange(total - sequence, total, at::kLong).unsqueeze(1);  // [S, 1]
+  const at::Tensor key = at::arange(total, at::kLong).unsqueeze(0);                      // [1, past + S]
+  const at::Tensor visible =
+      (key <= query).unsqueeze(0).logical_and(attention_mask.to(at::kBool).unsqueeze(1));  // [B, S, past + S]
+  return at::zeros_like(visible, at::kFloat)
+      .masked_fill(visible.logical_not(), std::numeric_limits<float>::lowest())
+      .unsqueeze(1);
+}
+
+/// Each key/value head serves heads / kv_heads query heads: [B, kv_heads, L, d] -> [B, heads, L, d].
+at::Tensor repeat_kv(const at::Tensor& x, std::int64_t heads) {
+  return x.repeat_interleave(heads / x.size(1), 1);
+}
+
+/// Grouped-query attention with RMS-normalised queries and keys: [B, S, H] -> [B, S, H].
+at::Tensor attention(const TextConfig& config, const WeightProvider& weights, const std::string& name,
+                     const at::Tensor& x, const Rotary& rotary, const at::Tensor& bias, std::size_t layer,
+                     KeyValueCache& cache) {
+  const std::int64_t batch = x.size(0);
+  const std::int64_t sequence = x.size(1);
+  const auto project = [&](const char* projection, std::int64_t heads) {  // [B, S, H] -> [B, S, heads, d]
+    return linear_no_bias(weights, name + projection, x).reshape({batch, sequence, heads, config.head_dim});
+  };
+  // [B, S, heads, d] -> [B, heads, S, d]
+  at::Tensor q = project(".q_proj", config.num_attention_heads);
+  q = apply_rotary(rms_norm(weights, name + ".q_norm", q, config.rms_norm_eps).transpose(1, 2), rotary);
+  at::Tensor k = project(".k_proj", config.num_key_value_heads);
+  k = apply_rotary(rms_norm(weights, name + ".k_norm", k, config.rms_norm_eps).transpose(1, 2), rotary);
+  at::Tensor v = project(".v_proj", config.num_key_value_heads).transpose(1, 2);
+
+  if (layer < cache.keys.size()) {
+    cache.keys[layer] = at::cat({cache.keys[layer], k}, 2);
+    cache.values[layer] = at::cat({cache.values[layer], v}, 2);
+  } else {
+    cache.keys.push_back(k);
+    cache.values.push_back(v);
+  }
+  k = repeat_kv(cache.keys[layer], config.num_attention_heads);
+  v = repeat_kv(cache.values[layer], config.num_attention_heads);
+
+  const at::Tensor scores = at::matmul(q, k.transpose(2, 3)) / std::sqrt(double(config.head_dim)) + bias;
+  const at::Tensor output = at::matmul(at::softmax(scores, -1), v);
+  // [B, heads, S, d] -> [B, S, heads·d]
+  return linear_no_bias(weights, name + ".o_proj", output.transpose(1, 2).reshape({batch, sequence, -1}));
+}
+
+at::Tensor mlp(const WeightProvider& weights, const std::string& name, const at::Tensor& x) {
+  const at::Tensor gate = at::silu(linear_no_bias(weights, name + ".gate_proj", x));
+  return linear_no_bias(weights, name + ".down_proj", gate * linear_no_bias(weights, name + ".up_proj", x));
+}
+
+}  // namespace
+
+Rotary mrope(const TextConfig& config, const at::Tensor& position_ids) {
+  // [3, B, S, 1]·[d/2] -> [3, B, S, d/2]
+  const at::Tensor all = position_ids.unsqueeze(3) * inverse_frequencies(config.rope_theta, config.head_dim);
+  // All frequencies turn with time, then height takes 1, 4, 7 … and width 2, 5, 8 … below 3 × their sections.
+  at::Tensor freqs = all[0].clone();
+  for (std::int64_t axis = 1; axis < 3; ++axis) {
+    const std::int64_t end = 3 * config.mrope_section[static_cast<std::size_t>(axis)];
+    freqs.slice(-1, axis, end, 3).copy_(all[axis].slice(-1, axis, end, 3));
+  }
+  return rotary_of(freqs);
+}
+
+at::Tensor embed_tokens(const WeightProvider& weights, const at::Tensor& input_ids) {
+  return at::embedding(weights(kLanguageModel + ".embed_tokens.weight"), input_ids);
+}
+
+at::Tensor text_forward(const TextConfig& config, const WeightProvider& weights, const TextInput& input,
+                        KeyValueCache* cache, const Observer& observe) {
+  const auto seen = [&observe](const std::string& name, const at::Tensor& value) {
+    if (observe) observe(name, value);
+  };
+  Rotary rotary = mrope(config, input.position_ids);
+  seen("text_rope_cos", rotary.cos);
+  seen("text_rope_sin", rotary.sin);
+  rotary = {rotary.cos.unsqueeze(1), rotary.sin.unsqueeze(1)};  // [B, S, d] -> [B, 1, S, d], for all heads
+
+  KeyValueCache fresh;
+  KeyValueCache& present = cache ? *cache : fresh;
+  const at::Tensor bias = attention_bias(input.attention_mask, input.inputs_embeds.size(1));
+  at::Tensor x = input.inputs_embeds;
+  for (std::int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
+    const auto level = static_cast<std::size_t>(layer);
+    const std::string name = fmt::format("{}.layers.{}", kLanguageModel, layer);
+    x = x + attention(config, weights, name + ".self_attn",
+                      rms_norm(weights, name + ".input_layernorm", x, config.rms_norm_eps), rotary, bias, level,
+                      present);
+    x = x + mlp(weights, name + ".mlp", rms_norm(weights, name + ".post_attention_layernorm", x, config.rms_norm_eps));
+    seen(fmt::format("present_{}_key", layer), present.keys[level]);
+    seen(fmt::format("present_{}_value", layer), present.values[level]);
+    seen(fmt::format("layer_{}_out_before_deepstack", layer), x);
+    if (level < input.deepstack.size()) {
+      x = x.clone();
+      x.index_put_({input.visual_mask}, input.deepstack[level], /*accumulate=*/true);
+    }
+    seen(fmt::format("layer_{}_out", layer), x);
+  }
+  x = rms_norm(weights, kLanguageModel + ".norm", x, config.rms_norm_eps);
+  seen("last_hidden_state", x);
+  return x;
+}
+
+at::Tensor lm_head(const TextConfig& config, const WeightProvider& weights, const at::Tensor& hidden_states) {
+  return at::linear(hidden_states,
+                    weights(config.tie_word_embeddings ? kLanguageModel + ".embed_tokens.weight" : "lm_head.weight"));
+}
+
+}  // namespace q3vl::reference

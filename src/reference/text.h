@@ -1,0 +1,47 @@
+// The language model of Qwen3-VL in float32, with right-padded batches and an optional cache for decoding.
+// Source: Hugging Face transformers 5.12.1, Qwen3VLTextModel and Qwen3VLForConditionalGeneration (eager attention).
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "config/model_config.h"
+#include "reference/layers.h"
+#include "reference/weights.h"
+
+namespace q3vl::reference {
+
+/// Keys (after the rotary) and values of the tokens so far, one tensor a layer: [B, kv_heads, past, head_dim].
+/// Empty before the first step.
+struct KeyValueCache {
+  std::vector<at::Tensor> keys, values;
+
+  std::int64_t length() const { return keys.empty() ? 0 : keys.front().size(2); }
+};
+
+struct TextInput {
+  at::Tensor inputs_embeds;           ///< [B, S, H]
+  at::Tensor attention_mask;          ///< [B, past + S] int64: 1 for tokens that may be attended to
+  at::Tensor position_ids;            ///< [3, B, S] int64: time, height, width
+  at::Tensor visual_mask;             ///< [B, S] bool: the placeholder positions; undefined when there are none
+  std::vector<at::Tensor> deepstack;  ///< [visual positions, H] a level, in order of the positions
+};
+
+/// cos and sin of interleaved MRoPE for `position_ids` [3, B, S]: [B, S, head_dim].
+Rotary mrope(const TextConfig& config, const at::Tensor& position_ids);
+
+/// Rows of embed_tokens: [B, S] int64 -> [B, S, H].
+at::Tensor embed_tokens(const WeightProvider& weights, const at::Tensor& input_ids);
+
+/// The decoder layers and the final norm: [B, S, H]. A `cache` is read and grown by S tokens; null means no past.
+/// Observed: text_rope_cos, text_rope_sin, layer_<i>_out_before_deepstack, layer_<i>_out, present_<i>_key,
+/// present_<i>_value, last_hidden_state.
+at::Tensor text_forward(const TextConfig& config, const WeightProvider& weights, const TextInput& input,
+                        KeyValueCache* cache = nullptr, const Observer& observe = {});
+
+/// lm_head, or embed_tokens when they are tied: [..., H] -> [..., vocab_size].
+at::Tensor lm_head(const TextConfig& config, const WeightProvider& weights, const at::Tensor& hidden_states);
+
+}  // namespace q3vl::reference

@@ -1,0 +1,168 @@
+#include "runtime/pipeline.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "qwen3vl_export/error.h"
+
+namespace q3vl {
+namespace {
+
+/// `pattern` with the layer's number in place of "%d".
+std::string layer_name(std::string pattern, std::size_t layer) {
+  return pattern.replace(pattern.find("%d"), 2, std::to_string(layer));
+}
+
+HostTensor take(NamedTensors& outputs, const std::string& name) {
+  const auto found = outputs.find(name);
+  if (found == outputs.end()) throw Error(ErrorKind::bad_input, fmt::format("the graph has no output {}", name));
+  return std::move(found->second);
+}
+
+/// The index of the largest value; the first of equal ones.
+std::int64_t argmax(const std::vector<float>& values) {
+  return std::max_element(values.begin(), values.end()) - values.begin();
+}
+
+/// The logits of the last position of a batch of one: [1, 1 or S, vocab] -> [vocab].
+std::vector<float> last_row(const HostTensor& logits) {
+  const std::vector<float> all = logits.to_float32();
+  return {all.end() - logits.shape.back(), all.end()};
+}
+
+/// Positions of a prompt of a package with pictures.
+MropePositions positions_of(const Prompt& prompt, const PromptTokens& tokens) {
+  std::vector<Grid> image_grids, video_grids;
+  for (const PromptPicture& picture : prompt.pictures)
+    (picture.video ? video_grids : image_grids).push_back(picture.patches.grid);
+  return mrope_positions(tokens, prompt.input_ids, image_grids, video_grids);
+}
+
+/// Text counts on from 0.
+std::vector<std::int64_t> counted(std::size_t count) {
+  std::vector<std::int64_t> positions(count);
+  std::iota(positions.begin(), positions.end(), 0);
+  return positions;
+}
+
+}  // namespace
+
+Pipeline::Pipeline(const OnnxRuntime& runtime, const std::filesystem::path& package, const SessionOptions& options)
+    : config_(read_package_config(package)), decoder_(runtime, config_.decoder.file, options) {
+  if (!config_.pictures) return;
+  vision_.emplace(runtime, config_.pictures->vision_file, options);
+  embedding_.emplace(runtime, config_.pictures->embedding_file, options);
+}
+
+HostTensor Pipeline::encode_images(std::span<const Patches> pictures) const {
+  if (text_only()) throw Error(ErrorKind::usage, "a text-only package takes no pictures");
+  const PictureConfig& names = *config_.pictures;
+  if (pictures.empty()) {
+    return HostTensor::zeros(embedding_->input(names.image_features).type, {0, config_.decoder.hidden_size});
+  }
+  std::vector<float> pixels;
+  std::vector<std::int64_t> grids;
+  std::int64_t patches = 0;
+  for (const Patches& picture : pictures) {
+    pixels.insert(pixels.end(), picture.pixel_values.begin(), picture.pixel_values.end());
+    grids.insert(grids.end(), {picture.grid.t, picture.grid.h, picture.grid.w});
+    patches += picture.grid.patches();
+  }
+  const auto width = static_cast<std::int64_t>(pixels.size()) / patches;
+  const auto count = static_cast<std::int64_t>(pictures.size());
+  NamedTensors outputs = vision_->run(
+      {{names.pixel_values, HostTensor::of({patches, width}, pixels).to(vision_->input(names.pixel_values).type)},
+       {names.image_grid_thw, HostTensor::of({count, 3}, grids)}});
+  return take(outputs, names.vision_output);
+}
+
+HostTensor Pipeline::embed(const HostTensor& input_ids, const HostTensor& image_features) const {
+  if (text_only()) throw Error(ErrorKind::usage, "a text-only package has no embedding graph");
+  const PictureConfig& names = *config_.pictures;
+  NamedTensors outputs = embedding_->run({{names.input_ids, input_ids}, {names.image_features, image_features}});
+  return take(outputs, names.inputs_embeds);
+}
+
+KvCache Pipeline::make_cache(CacheMode mode, std::int64_t batch, std::int64_t capacity) const {
+  const DecoderConfig& decoder = config_.decoder;
+  const HostTensor empty = HostTensor::zeros(
+      decoder_.input(layer_name(decoder.past_key, 0)).type,
+      {batch, decoder.num_key_value_heads, mode == CacheMode::shared ? capacity : 0, decoder.head_size});
+  const std::vector<HostTensor> layers(static_cast<std::size_t>(decoder.num_hidden_layers), empty);
+  return {.mode = mode, .length = 0, .keys = layers, .values = layers};
+}
+
+HostTensor Pipeline::decode(const HostTensor& tokens, const HostTensor& attention_mask, const HostTensor& position_ids,
+                            KvCache& cache) const {
+  const DecoderConfig& names = config_.decoder;
+  const std::int64_t length = cache.length + tokens.shape.at(1);
+  NamedTensors inputs = {
+      {names.tokens, tokens}, {names.attention_mask, attention_mask}, {names.position_ids, position_ids}};
+  NamedTensors outputs;
+  if (cache.mode == CacheMode::shared) {
+    const std::int64_t capacity = cache.keys.at(0).shape.at(2);
+    if (length > capacity)
+      throw Error(ErrorKind::usage,
+                  fmt::format("{} tokens do not fit a cache of {} (search.max_length)", length, capacity));
+    std::vector<SharedTensor> shared;
+    for (std::size_t layer = 0; layer < cache.keys.size(); ++layer) {
+      shared.push_back({layer_name(names.past_key, layer), layer_name(names.present_key, layer), &cache.keys[layer]});
+      shared.push_back(
+          {layer_name(names.past_value, layer), layer_name(names.present_value, layer), &cache.values[layer]});
+    }
+    outputs = decoder_.run(inputs, shared);
+  } else {
+    for (std::size_t layer = 0; layer < cache.keys.size(); ++layer) {
+      inputs[layer_name(names.past_key, layer)] = std::move(cache.keys[layer]);
+      inputs[layer_name(names.past_value, layer)] = std::move(cache.values[layer]);
+    }
+    outputs = decoder_.run(inputs);
+    for (std::size_t layer = 0; layer < cache.keys.size(); ++layer) {
+      cache.keys[layer] = take(outputs, layer_name(names.present_key, layer));
+      cache.values[layer] = take(outputs, layer_name(names.present_value, layer));
+    }
+  }
+  cache.length = length;
+  return take(outputs, names.logits);
+}
+
+Generation Pipeline::generate(const Prompt& prompt, const GenerateOptions& options) const {
+  if (prompt.input_ids.empty()) throw Error(ErrorKind::usage, "the prompt has no tokens");
+  const auto mode = options.cache.value_or(config_.past_present_share_buffer ? CacheMode::shared : CacheMode::growing);
+  KvCache cache = make_cache(mode, 1, config_.max_length);
+  MropePositions positions{counted(prompt.input_ids.size()), 0};
+  HostTensor features;
+  HostTensor no_features;
+  if (!text_only()) {
+    positions = positions_of(prompt, config_.pictures->tokens);
+    std::vector<Patches> pictures;
+    for (const PromptPicture& picture : prompt.pictures) pictures.push_back(picture.patches);
+    features = encode_images(pictures);
+    no_features = encode_images({});
+  } else if (!prompt.pictures.empty()) {
+    throw Error(ErrorKind::usage, "a text-only package takes no pictures");
+  }
+
+  Generation result;
+  std::vector<std::int64_t> step_ids = prompt.input_ids;
+  while (true) {
+    const auto count = static_cast<std::int64_t>(step_ids.size());
+    HostTensor tokens = HostTensor::of({1, count}, step_ids);
+    if (!text_only()) tokens = embed(tokens, cache.length == 0 ? features : no_features);
+    const std::vector<std::int64_t> mask(static_cast<std::size_t>(cache.length + count), 1);
+    const HostTensor position_ids =
+        text_only() ? HostTensor::of({1, count}, positions.ids) : HostTensor::of({3, 1, count}, positions.ids);
+    const HostTensor logits = decode(tokens, HostTensor::of({1, cache.length + count}, mask), position_ids, cache);
+    result.logits.push_back(last_row(logits));
+    const std::int64_t token = argmax(result.logits.back());
+    result.tokens.push_back(token);
+    const bool ended = std::count(config_.eos_token_ids.begin(), config_.eos_token_ids.end(), token) > 0;
+    if (ended || static_cast<std::int64_t>(result.tokens.size()) >= options.max_new_tokens) return result;
+    step_ids = {token};
+    positions.ids.assign(text_only() ? 1 : 3, cache.length + positions.delta);
+  }
+}
+
+}  // namespace q3vl

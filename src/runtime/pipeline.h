@@ -1,0 +1,90 @@
+// A package at work: pictures and token ids in, token ids out, by the steps that onnxruntime-genai takes.
+//
+//   const Pipeline pipeline(OnnxRuntime(), "./out");
+//   const Generation answer = pipeline.generate({.input_ids = ids, .pictures = {{patches}}});
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "prompt/image_patches.h"
+#include "runtime/package_config.h"
+#include "runtime/session.h"
+
+namespace q3vl {
+
+/// One picture or clip of a prompt.
+struct PromptPicture {
+  Patches patches;
+  bool video = false;  ///< its placeholders are video tokens, one span a frame
+};
+
+struct Prompt {
+  std::vector<std::int64_t> input_ids;  ///< placeholders expanded: one a picture token
+  std::vector<PromptPicture> pictures;  ///< in the order of the prompt
+};
+
+/// How keys and values of past tokens are kept.
+enum class CacheMode {
+  growing,  ///< what a call returns as present is handed to the next as past
+  shared,   ///< one buffer of full length is past and present at once
+};
+
+/// The decoder's memory of one batch.
+struct KvCache {
+  CacheMode mode;
+  std::int64_t length = 0;               ///< tokens held
+  std::vector<HostTensor> keys, values;  ///< a layer each: [batch, kv_heads, length or capacity, head_size]
+};
+
+struct GenerateOptions {
+  std::int64_t max_new_tokens = 128;
+  std::optional<CacheMode> cache;  ///< what genai_config.json says, unless given
+};
+
+struct Generation {
+  std::vector<std::int64_t> tokens;        ///< the new ones; an end-of-sequence token is the last
+  std::vector<std::vector<float>> logits;  ///< [vocab] that each token was chosen by
+};
+
+class Pipeline {
+ public:
+  /// Loads the configs and graphs of a package folder. Throws Error(bad_input) or Error(unsupported).
+  Pipeline(const OnnxRuntime& runtime, const std::filesystem::path& package, const SessionOptions& options = {});
+
+  const PackageConfig& config() const { return config_; }
+  bool text_only() const { return !config_.pictures; }
+
+  /// All pictures in one call: [Σ t·h·w / merge², (1+D)·H], in their order; [0, (1+D)·H] without pictures.
+  /// Throws Error(usage) in a text-only package, as embed() does.
+  HostTensor encode_images(std::span<const Patches> pictures) const;
+
+  /// input_ids [B, S] int64 and features as of encode_images: inputs_embeds [B, S, (1+D)·H].
+  HostTensor embed(const HostTensor& input_ids, const HostTensor& image_features) const;
+
+  /// A cache without tokens; `capacity` (in tokens) counts in shared mode only.
+  KvCache make_cache(CacheMode mode, std::int64_t batch, std::int64_t capacity) const;
+
+  /// One call of the decoder: `tokens` is inputs_embeds [B, S, (1+D)·H] (text-only: input_ids [B, S]), `attention_mask`
+  /// [B, past + S], `position_ids` [3, B, S] (text-only: [B, S]). Returns the logits, [B, 1 or S, vocab]; the cache
+  /// then holds S tokens more. Throws Error(usage) when a shared cache has no room.
+  HostTensor decode(const HostTensor& tokens, const HostTensor& attention_mask, const HostTensor& position_ids,
+                    KvCache& cache) const;
+
+  /// Greedy decoding of one prompt until an end-of-sequence token or options.max_new_tokens. In shared mode the cache
+  /// has search.max_length tokens, which prompt and answer must fit. Throws Error(bad_input) when pictures and
+  /// placeholders do not match.
+  Generation generate(const Prompt& prompt, const GenerateOptions& options = {}) const;
+
+ private:
+  PackageConfig config_;
+  std::optional<Session> vision_;
+  std::optional<Session> embedding_;
+  Session decoder_;
+};
+
+}  // namespace q3vl

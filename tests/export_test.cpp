@@ -1,0 +1,418 @@
+// The exporter as its users meet it: the command line, its files, its refusals word for word, and what stays behind.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "support/command.h"
+#include "support/temporary_folder.h"
+#include "synth/synth_checkpoint.h"
+
+namespace q3vl {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+/// Every file below `folder` with its bytes.
+std::map<std::string, std::string> tree(const fs::path& folder) {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : fs::recursive_directory_iterator(folder))
+    if (entry.is_regular_file()) files[fs::relative(entry.path(), folder)] = read_bytes(entry.path());
+  return files;
+}
+
+class Export : public testing::Test {
+ protected:
+  static SynthOptions tiny() { return {.model = synth_preset("tiny")}; }
+
+  void make(const SynthOptions& options) { write_synthetic_checkpoint(options, checkpoint_); }
+
+  void edit_json(const std::string& name, const std::function<void(json&)>& edit) {
+    json document = json::parse(read_bytes(checkpoint_ / name));
+    edit(document);
+    std::ofstream(checkpoint_ / name) << document.dump();
+  }
+
+  CommandResult run(std::vector<std::string> arguments = {}) const {
+    arguments.insert(arguments.begin(), {Q3VL_EXPORT_BINARY, checkpoint_.string(), "-o", out_.string()});
+    return run_command(arguments);
+  }
+
+  /// The export fails with this code and message; the checkpoint is unchanged and nothing else is left in the folder.
+  void expect_refusal(int code, const std::string& message, const std::vector<std::string>& arguments = {}) {
+    const auto before = tree(folder_);
+    std::vector<std::string> all = arguments;
+    all.emplace_back("-q");
+    const CommandResult result = run(all);
+    EXPECT_EQ(result.exit_code, code);
+    EXPECT_EQ(result.err, "qwen3vl-export: " + message + "\n");
+    EXPECT_EQ(result.out, "");
+    EXPECT_EQ(tree(folder_), before);
+    EXPECT_FALSE(fs::exists(out_.string() + ".partial"));
+  }
+
+  std::string c(const std::string& name = "") const { return (name.empty() ? checkpoint_ : checkpoint_ / name).string(); }
+
+  TemporaryFolder temporary_;
+  fs::path folder_ = temporary_.path();
+  fs::path checkpoint_ = folder_ / "checkpoint";
+  fs::path out_ = folder_ / "out";
+};
+
+std::function<void(std::vector<SynthTensor>&)> on(const std::string& name, const std::function<void(std::vector<SynthTensor>&, std::size_t)>& edit) {
+  return [=](std::vector<SynthTensor>& tensors) {
+    const auto found = std::find_if(tensors.begin(), tensors.end(), [&](const SynthTensor& t) { return t.name == name; });
+    ASSERT_NE(found, tensors.end()) << name;
+    edit(tensors, static_cast<std::size_t>(found - tensors.begin()));
+  };
+}
+
+constexpr const char* kGate = "model.language_model.layers.1.mlp.gate_proj.weight";
+
+TEST_F(Export, WritesThePackageAndTellsAboutIt) {
+  make(tiny());
+  const auto before = tree(checkpoint_);
+  const CommandResult result = run();
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  for (const char* file : {"vision.onnx", "vision.onnx.data", "embedding.onnx", "embedding.onnx.data", "model.onnx", "model.onnx.data", "genai_config.json",
+                           "vision_processor.json", "manifest.json", "tokenizer.json", "tokenizer_config.json", "chat_template.json", "generation_config.json",
+                           "config.json", "preprocessor_config.json", "video_preprocessor_config.json"}) {
+    EXPECT_TRUE(fs::is_regular_file(out_ / file)) << file;
+    EXPECT_NE(result.out.find(std::string(file) + " "), std::string::npos) << file << " is not in the table";
+  }
+  EXPECT_NE(result.out.find("peak memory"), std::string::npos);
+  EXPECT_NE(result.err.find("max_length is 4096 tokens of the model's 4096"), std::string::npos) << result.err;
+  EXPECT_NE(result.err.find("larger pictures are scaled down to 1003520 pixels; the checkpoint's own limit is 16777216"), std::string::npos) << result.err;
+  for (const auto& [name, bytes] : before)
+    if (!name.ends_with(".safetensors") && name != "model.safetensors.index.json") { EXPECT_EQ(read_bytes(out_ / name), bytes) << name; }
+  EXPECT_EQ(tree(checkpoint_), before) << "the checkpoint was changed";
+  EXPECT_FALSE(fs::exists(out_.string() + ".partial"));
+}
+
+TEST_F(Export, QuietIsQuiet) {
+  make(tiny());
+  const CommandResult result = run({"-q"});
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_EQ(result.out + result.err, "");
+}
+
+TEST_F(Export, ConfigFollowsTheModel) {
+  make(tiny());
+  ASSERT_EQ(run({"--max-length", "77", "--max-pixels", "90000"}).exit_code, 0);
+  const json config = json::parse(read_bytes(checkpoint_ / "config.json"));
+  const json genai = json::parse(read_bytes(out_ / "genai_config.json"));
+  const json& decoder = genai["model"]["decoder"];
+  const std::int64_t hidden = config["text_config"]["hidden_size"];
+  EXPECT_EQ(genai["model"]["type"], "qwen3_vl");
+  EXPECT_EQ(decoder["hidden_size"], hidden * (1 + static_cast<std::int64_t>(config["vision_config"]["deepstack_visual_indexes"].size())));
+  EXPECT_EQ(decoder["head_size"], config["text_config"]["head_dim"]);
+  EXPECT_EQ(decoder["num_key_value_heads"], config["text_config"]["num_key_value_heads"]);
+  EXPECT_EQ(decoder["num_hidden_layers"], config["text_config"]["num_hidden_layers"]);
+  EXPECT_EQ(genai["model"]["image_token_id"], config["image_token_id"]);
+  EXPECT_EQ(genai["model"]["context_length"], config["text_config"]["max_position_embeddings"]);
+  EXPECT_EQ(genai["search"]["max_length"], 77);
+  EXPECT_TRUE(genai["search"]["temperature"].is_number_float());
+  EXPECT_TRUE(genai["search"]["repetition_penalty"].is_number_float());
+  const json transforms = json::parse(read_bytes(out_ / "vision_processor.json"))["processor"]["transforms"];
+  EXPECT_EQ(transforms[2]["operation"]["attrs"]["max_pixels"], 90000);
+  EXPECT_TRUE(transforms[4]["operation"]["attrs"]["mean"][0].is_number_float());
+}
+
+TEST_F(Export, BothConfigDialectsGiveTheSameGraphs) {
+  make(tiny());
+  ASSERT_EQ(run().exit_code, 0);
+  const auto first = tree(out_);
+  fs::remove_all(checkpoint_);
+  SynthOptions newer = tiny();
+  newer.rope_dialect = RopeDialect::rope_parameters;
+  newer.image_settings = ImageSettings::processor_config;
+  make(newer);
+  fs::remove_all(out_);
+  ASSERT_EQ(run().exit_code, 0);
+  for (const char* file : {"vision.onnx", "vision.onnx.data", "embedding.onnx", "model.onnx", "model.onnx.data", "genai_config.json", "vision_processor.json"})
+    EXPECT_EQ(read_bytes(out_ / file), first.at(file)) << file;
+}
+
+TEST_F(Export, BytesDoNotDependOnThreads) {
+  make(tiny());
+  ASSERT_EQ(run({"--threads", "1"}).exit_code, 0);
+  const auto one = tree(out_);
+  fs::remove_all(out_);
+  ASSERT_EQ(run({"--threads", "7"}).exit_code, 0);
+  EXPECT_EQ(tree(out_), one);
+}
+
+TEST_F(Export, TextAloneIsALoadablePackage) {
+  make(tiny());
+  ASSERT_EQ(run({"--components", "text"}).exit_code, 0);
+  const json genai = json::parse(read_bytes(out_ / "genai_config.json"));
+  EXPECT_EQ(genai["model"]["type"], "qwen3");
+  EXPECT_EQ(genai["model"]["decoder"]["inputs"]["input_ids"], "input_ids");
+  EXPECT_FALSE(genai["model"].contains("vision"));
+  EXPECT_FALSE(genai["model"].contains("embedding"));
+  EXPECT_FALSE(fs::exists(out_ / "vision.onnx"));
+  EXPECT_FALSE(fs::exists(out_ / "preprocessor_config.json"));
+}
+
+TEST_F(Export, OtherPartsSaySoAndWriteNoClientConfig) {
+  make(tiny());
+  const CommandResult result = run({"--components", "vision,text"});
+  ASSERT_EQ(result.exit_code, 0);
+  EXPECT_NE(result.err.find("only vision and text is written, so there is no genai_config.json: onnxruntime-genai loads all three components, or text alone"),
+            std::string::npos)
+      << result.err;
+  EXPECT_FALSE(fs::exists(out_ / "genai_config.json"));
+  EXPECT_FALSE(fs::exists(out_ / "embedding.onnx"));
+  EXPECT_TRUE(fs::exists(out_ / "model.onnx"));
+}
+
+TEST_F(Export, MissingTensor) {
+  SynthOptions options = tiny();
+  options.edit_tensors = on(kGate, [](auto& tensors, std::size_t i) { tensors.erase(tensors.begin() + static_cast<std::ptrdiff_t>(i)); });
+  make(options);
+  const TextConfig& text = options.model.text;
+  expect_refusal(3, c() + ": tensors do not fit config.json: \"" + kGate + "\" " + to_string(Shape{text.intermediate_size, text.hidden_size}) +
+                        " is missing; the checkpoint is incomplete or belongs to another config.json");
+}
+
+TEST_F(Export, WrongShape) {
+  SynthOptions options = tiny();
+  options.edit_tensors = on(kGate, [](auto& tensors, std::size_t i) { tensors[i].shape[0] -= 1; });
+  make(options);
+  const TextConfig& text = options.model.text;
+  expect_refusal(3, c() + ": tensors do not fit config.json: \"" + kGate + "\" has shape " + to_string(Shape{text.intermediate_size - 1, text.hidden_size}) +
+                        ", expected " + to_string(Shape{text.intermediate_size, text.hidden_size}) +
+                        " from config.json; the checkpoint is incomplete or belongs to another config.json");
+}
+
+TEST_F(Export, UnusedTensor) {
+  SynthOptions options = tiny();
+  options.edit_tensors = [](auto& tensors) {
+    SynthTensor extra = tensors.front();
+    extra.name = "model.language_model.layers.0.extra.weight";
+    extra.shape = {2, 3};
+    tensors.push_back(extra);
+  };
+  make(options);
+  expect_refusal(3, c() + ": 1 tensors are not part of the model that config.json describes: \"model.language_model.layers.0.extra.weight\" [2, 3]; leave "
+                          "them out with --allow-unused if that is right");
+  EXPECT_EQ(run({"--allow-unused", "-q"}).exit_code, 0);
+}
+
+TEST_F(Export, TruncatedShard) {
+  make(tiny());
+  fs::path shard;
+  for (const auto& entry : fs::directory_iterator(checkpoint_))
+    if (entry.path().extension() == ".safetensors") shard = std::max(shard, entry.path());
+  const auto size = fs::file_size(shard);
+  std::uint64_t header = 0;
+  std::ifstream(shard, std::ios::binary).read(reinterpret_cast<char*>(&header), 8);
+  fs::resize_file(shard, size - 100);
+  expect_refusal(3, shard.string() + ": holds " + std::to_string(size - 100 - 8 - header) + " bytes of tensors, but its header describes " +
+                        std::to_string(size - 8 - header) + "; the file was cut short or is still being downloaded");
+}
+
+TEST_F(Export, UnknownArchitecture) {
+  make(tiny());
+  edit_json("config.json", [](json& config) { config["model_type"] = "phi4mm"; });
+  expect_refusal(4, c("config.json") + ": model_type is \"phi4mm\"; this program exports dense Qwen3-VL models (model_type \"qwen3_vl\")");
+  edit_json("config.json", [](json& config) { config["model_type"] = "qwen3_vl_moe"; });
+  expect_refusal(4, c("config.json") + ": model_type is \"qwen3_vl_moe\", a mixture of experts; this program exports dense Qwen3-VL models (model_type \"qwen3_vl\")");
+}
+
+TEST_F(Export, UnsupportedRopeType) {
+  make(tiny());
+  edit_json("config.json", [](json& config) { config["text_config"]["rope_scaling"]["rope_type"] = "yarn"; });
+  expect_refusal(4, c("config.json") + ": text_config.rope_scaling.rope_type is \"yarn\"; only \"default\" is exported");
+}
+
+TEST_F(Export, OutputFolderInUse) {
+  make(tiny());
+  fs::create_directories(out_);
+  std::ofstream(out_ / "mine.txt") << "precious";
+  expect_refusal(5, out_.string() + ": the output folder is not empty; choose another one, or replace the package in it with --force");
+  expect_refusal(5, out_.string() + ": --force replaces packages that this program wrote, but the folder has no manifest.json of one; empty it by hand if that is meant",
+                 {"--force"});
+  EXPECT_EQ(read_bytes(out_ / "mine.txt"), "precious");
+}
+
+TEST_F(Export, ForceReplacesAPackage) {
+  make(tiny());
+  ASSERT_EQ(run({"--recipe", "fp32"}).exit_code, 0);
+  std::ofstream(out_ / "left_over") << "of the old package";
+  ASSERT_EQ(run({"--force"}).exit_code, 0);
+  EXPECT_FALSE(fs::exists(out_ / "left_over"));
+  EXPECT_EQ(json::parse(read_bytes(out_ / "manifest.json"))["recipe_name"], "int4");
+  EXPECT_FALSE(fs::exists(out_.string() + ".partial"));
+}
+
+TEST_F(Export, AFailedForceKeepsTheOldPackage) {
+  make(tiny());
+  ASSERT_EQ(run().exit_code, 0);
+  const auto old = tree(out_);
+  fs::remove(checkpoint_ / "tokenizer.json");
+  EXPECT_EQ(run({"--force", "-q"}).exit_code, 3);
+  EXPECT_EQ(tree(out_), old);
+}
+
+TEST_F(Export, OutputAndCheckpointMustNotContainEachOther) {
+  make(tiny());
+  for (const fs::path& output : {checkpoint_ / "out", checkpoint_, folder_, checkpoint_ / "." / ".." / "checkpoint"}) {
+    out_ = output;
+    expect_refusal(5, out_.string() + ": the output folder and the checkpoint " + c() + " must not contain each other", {"--force"});
+  }
+}
+
+TEST_F(Export, MakesParentsAndRemovesThemAfterAFailure) {
+  make(tiny());
+  out_ = folder_ / "a" / "b" / "out";
+  ASSERT_EQ(run({"-q"}).exit_code, 0);
+  EXPECT_TRUE(fs::exists(out_ / "model.onnx"));
+  SynthOptions broken = tiny();
+  fs::remove_all(checkpoint_);
+  broken.type = DataType::float32;
+  make(broken);
+  out_ = folder_ / "x" / "y" / "out";
+  // Found while the weights are written, when the folders exist already.
+  for (const auto& entry : fs::directory_iterator(checkpoint_))
+    if (entry.path().extension() == ".safetensors") {
+      std::fstream file(entry.path(), std::ios::binary | std::ios::in | std::ios::out);
+      const std::uint32_t nan = 0x7fc00000;
+      file.seekp(-4, std::ios::end);
+      file.write(reinterpret_cast<const char*>(&nan), 4);
+    }
+  const CommandResult result = run({"-q"});
+  EXPECT_EQ(result.exit_code, 3);
+  EXPECT_NE(result.err.find("values that are NaN or infinite in rows"), std::string::npos) << result.err;
+  EXPECT_FALSE(fs::exists(folder_ / "x"));
+}
+
+TEST_F(Export, TheOutputFolderCannotBeMade) {
+  make(tiny());
+  std::ofstream(folder_ / "file") << "";
+  out_ = folder_ / "file" / "out";
+  expect_refusal(5, out_.string() + ".partial: cannot create the folder: Not a directory");
+}
+
+TEST_F(Export, LeftoversOfAKilledRunAreReplaced) {
+  make(tiny());
+  const fs::path partial = out_.string() + ".partial";
+  fs::create_directories(partial);
+  std::ofstream(partial / ".qwen3vl-export-in-progress") << "";
+  std::ofstream(partial / "model.onnx.data") << "half a file";
+  ASSERT_EQ(run({"-q"}).exit_code, 0);
+  EXPECT_FALSE(fs::exists(partial));
+  EXPECT_GT(fs::file_size(out_ / "model.onnx.data"), 1000U);
+}
+
+TEST_F(Export, SomebodyElsesPartialFolderIsLeftAlone) {
+  make(tiny());
+  const fs::path partial = out_.string() + ".partial";
+  fs::create_directories(partial);
+  std::ofstream(partial / "mine.txt") << "precious";
+  const CommandResult result = run({"-q"});
+  EXPECT_EQ(result.exit_code, 5);
+  EXPECT_EQ(result.err, "qwen3vl-export: " + partial.string() + ": is in the way, and not left behind by this program; move it away\n");
+  EXPECT_EQ(read_bytes(partial / "mine.txt"), "precious");
+}
+
+TEST_F(Export, InterruptedItLeavesNothing) {
+  SynthOptions options = tiny();
+  options.model.text.vocab_size = 400'000;  // large enough to be caught in the act
+  make(options);
+  const auto before = tree(folder_);
+  bool interrupted = false;
+  for (int wait = 1; wait < 3000 && !interrupted; wait *= 2) {
+    const CommandResult result = run_command({Q3VL_EXPORT_BINARY, checkpoint_.string(), "-o", out_.string(), "--threads", "1", "-q"}, std::chrono::milliseconds(wait));
+    if (result.exit_code == 0) {
+      fs::remove_all(out_);
+      continue;
+    }
+    EXPECT_EQ(tree(folder_), before);
+    EXPECT_FALSE(fs::exists(out_.string() + ".partial"));
+    if (result.exit_code == 130) {
+      interrupted = true;
+      EXPECT_EQ(result.err, "qwen3vl-export: interrupted; nothing was left behind\n");
+    }
+  }
+  EXPECT_TRUE(interrupted) << "no run was caught while it worked";
+}
+
+TEST_F(Export, AStoredHeadOfATiedModelMustEqualTheEmbedding) {
+  SynthOptions options = tiny();
+  ASSERT_TRUE(options.model.text.tie_word_embeddings);
+  const auto add_head = [](const std::string& stream) {
+    return on("model.language_model.embed_tokens.weight", [stream](auto& tensors, std::size_t i) {
+      SynthTensor head = tensors[i];
+      head.name = "lm_head.weight";
+      if (!stream.empty()) head.stream = stream;
+      tensors.push_back(head);
+    });
+  };
+  options.edit_tensors = add_head("");
+  make(options);
+  EXPECT_EQ(run({"-q"}).exit_code, 0);
+  fs::remove_all(out_);
+  fs::remove_all(checkpoint_);
+  options.edit_tensors = add_head("another");
+  make(options);
+  expect_refusal(3, c() + ": config.json ties lm_head to the embedding (tie_word_embeddings), but the stored \"lm_head.weight\" differs from "
+                          "\"model.language_model.embed_tokens.weight\"");
+}
+
+TEST_F(Export, TiedWeightsOfOneEncodingAreStoredOnce) {
+  make(tiny());
+  ASSERT_EQ(run({"--text", "int8", "--embedding", "int8", "-q"}).exit_code, 0);
+  const json manifest = json::parse(read_bytes(out_ / "manifest.json"));
+  EXPECT_FALSE(manifest["roles"].contains("lm_head")) << "the head has bytes of its own";
+  const auto data_bytes = [&] { return static_cast<double>(fs::file_size(out_ / "embedding.onnx.data") + fs::file_size(out_ / "model.onnx.data")); };
+  const double shared = data_bytes();
+  fs::remove_all(out_);
+  ASSERT_EQ(run({"--text", "int8", "--embedding", "fp32", "-q"}).exit_code, 0);
+  const SynthModel model = synth_preset("tiny");
+  // The head has codes and scales of its own now, and the table is bfloat16. Weights begin on pages, hence the slack.
+  const auto table = static_cast<double>(model.text.vocab_size * model.text.hidden_size);
+  EXPECT_NEAR(data_bytes() - shared, 2 * table, 2 * 4096);
+}
+
+TEST_F(Export, UsageErrors) {
+  make(tiny());
+  expect_refusal(2, "--components names \"audio\", expected vision, embedding or text", {"--components", "audio"});
+  expect_refusal(2, "--text is \"int3\", expected fp32, fp16, int8, int4", {"--text", "int3"});
+  expect_refusal(2, "--max-pixels is 10, but the checkpoint enlarges every picture to 65536 pixels at least (size.shortest_edge)", {"--max-pixels", "10"});
+  const std::int64_t context = synth_preset("tiny").text.max_position_embeddings;
+  expect_refusal(2, "--max-length is " + std::to_string(context + 1) + ", but the model's context is " + std::to_string(context) + " tokens (max_position_embeddings)",
+                 {"--max-length", std::to_string(context + 1)});
+  const CommandResult bare = run_command({Q3VL_EXPORT_BINARY});
+  EXPECT_EQ(bare.exit_code, 2);
+  EXPECT_EQ(bare.err, "qwen3vl-export: a checkpoint folder is missing; see qwen3vl-export --help\n");
+  const CommandResult no_output = run_command({Q3VL_EXPORT_BINARY, c()});
+  EXPECT_EQ(no_output.exit_code, 2);
+  EXPECT_EQ(no_output.err, "qwen3vl-export: the output folder is missing: -o DIR; see qwen3vl-export --help\n");
+  EXPECT_EQ(run_command({Q3VL_EXPORT_BINARY, "--frobnicate"}).exit_code, 2);
+}
+
+TEST_F(Export, HelpAndVersion) {
+  const CommandResult help = run_command({Q3VL_EXPORT_BINARY, "--help"});
+  EXPECT_EQ(help.exit_code, 0);
+  for (const char* word : {"CHECKPOINT", "--output", "--recipe", "--text", "--vision", "--embedding", "--block-size", "--components", "--max-length", "--max-pixels",
+                           "--threads", "--force", "--allow-unused", "--logits", "--target", "--quiet", "--verbose", "int4", "fp32", "Exit codes"})
+    EXPECT_NE(help.out.find(word), std::string::npos) << word;
+  const CommandResult version = run_command({Q3VL_EXPORT_BINARY, "--version"});
+  EXPECT_EQ(version.exit_code, 0);
+  for (const char* word : {"qwen3vl-export ", "libtorch ", "onnx ", "protobuf ", "nlohmann_json ", "spdlog ", "CLI11 "}) EXPECT_NE(version.out.find(word), std::string::npos) << word;
+}
+
+TEST_F(Export, MissingFiles) {
+  expect_refusal(3, c("config.json") + ": cannot open: No such file or directory");
+  make(tiny());
+  fs::rename(checkpoint_ / "tokenizer.json", folder_ / "tokenizer.json");
+  expect_refusal(3, c("tokenizer.json") + ": is missing; no client could read or write text without it");
+}
+
+}  // namespace
+}  // namespace q3vl
