@@ -45,24 +45,32 @@ TEST(Architecture, EveryIncludeIsAllowed) {
         std::smatch match;
         if (!std::regex_match(line, match, include)) continue;
         const std::string other = match[1];
-        EXPECT_TRUE(other == module || other == "qwen3vl_export" || allowed.at(module).contains(other)) << entry.path() << ": " << line;
+        EXPECT_TRUE(other == module || other == "qwen3vl_export" || allowed.at(module).contains(other))
+            << entry.path() << ": " << line;
       }
     }
   }
-  for (const auto& [module, others] : allowed) EXPECT_TRUE(modules.contains(module)) << "docs/ARCHITECTURE.md describes src/" << module << ", which is gone";
+  for (const auto& [module, others] : allowed)
+    EXPECT_TRUE(modules.contains(module)) << "docs/ARCHITECTURE.md describes src/" << module << ", which is gone";
 }
 
 /// Heavy headers behind few files: Torch, ONNX's messages and CLI11 each have their place.
 TEST(Architecture, HeavyHeadersStayInTheirModules) {
-  const std::map<std::string, Names> homes = {{"ATen/", {"checkpoint", "reference"}}, {"torch/", {"checkpoint", "reference"}},
-                                              {"onnx/", {"serialize"}}, {"google/protobuf", {"serialize"}}, {"CLI/", {}}, {"onnxruntime_", {"runtime"}}};
+  const std::map<std::string, Names> homes = {{"ATen/", {"checkpoint", "reference"}},
+                                              {"torch/", {"checkpoint", "reference"}},
+                                              {"onnx/", {"serialize"}},
+                                              {"google/protobuf", {"serialize"}},
+                                              {"CLI/", {}},
+                                              {"onnxruntime_", {"runtime"}}};
   for (const fs::directory_entry& entry : fs::recursive_directory_iterator(fs::path(Q3VL_SOURCE_DIR) / "src")) {
     if (!entry.is_regular_file()) continue;
     const std::string module = *fs::relative(entry.path(), fs::path(Q3VL_SOURCE_DIR) / "src").begin();
     std::ifstream file(entry.path());
     for (std::string line; std::getline(file, line);)
       for (const auto& [prefix, allowed] : homes)
-        if (line.starts_with("#include <" + prefix)) { EXPECT_TRUE(allowed.contains(module)) << entry.path() << ": " << line; }
+        if (line.starts_with("#include <" + prefix)) {
+          EXPECT_TRUE(allowed.contains(module)) << entry.path() << ": " << line;
+        }
   }
 }
 

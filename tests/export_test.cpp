@@ -55,7 +55,9 @@ class Export : public testing::Test {
     EXPECT_FALSE(fs::exists(out_.string() + ".partial"));
   }
 
-  std::string c(const std::string& name = "") const { return (name.empty() ? checkpoint_ : checkpoint_ / name).string(); }
+  std::string c(const std::string& name = "") const {
+    return (name.empty() ? checkpoint_ : checkpoint_ / name).string();
+  }
 
   TemporaryFolder temporary_;
   fs::path folder_ = temporary_.path();
@@ -63,9 +65,11 @@ class Export : public testing::Test {
   fs::path out_ = folder_ / "out";
 };
 
-std::function<void(std::vector<SynthTensor>&)> on(const std::string& name, const std::function<void(std::vector<SynthTensor>&, std::size_t)>& edit) {
+std::function<void(std::vector<SynthTensor>&)> on(
+    const std::string& name, const std::function<void(std::vector<SynthTensor>&, std::size_t)>& edit) {
   return [=](std::vector<SynthTensor>& tensors) {
-    const auto found = std::find_if(tensors.begin(), tensors.end(), [&](const SynthTensor& t) { return t.name == name; });
+    const auto found =
+        std::find_if(tensors.begin(), tensors.end(), [&](const SynthTensor& t) { return t.name == name; });
     ASSERT_NE(found, tensors.end()) << name;
     edit(tensors, static_cast<std::size_t>(found - tensors.begin()));
   };
@@ -78,17 +82,23 @@ TEST_F(Export, WritesThePackageAndTellsAboutIt) {
   const auto before = tree(checkpoint_);
   const CommandResult result = run();
   ASSERT_EQ(result.exit_code, 0) << result.err;
-  for (const char* file : {"vision.onnx", "vision.onnx.data", "embedding.onnx", "embedding.onnx.data", "model.onnx", "model.onnx.data", "genai_config.json",
-                           "vision_processor.json", "manifest.json", "tokenizer.json", "tokenizer_config.json", "chat_template.json", "generation_config.json",
+  for (const char* file : {"vision.onnx", "vision.onnx.data", "embedding.onnx", "embedding.onnx.data", "model.onnx",
+                           "model.onnx.data", "genai_config.json", "vision_processor.json", "manifest.json",
+                           "tokenizer.json", "tokenizer_config.json", "chat_template.json", "generation_config.json",
                            "config.json", "preprocessor_config.json", "video_preprocessor_config.json"}) {
     EXPECT_TRUE(fs::is_regular_file(out_ / file)) << file;
     EXPECT_NE(result.out.find(std::string(file) + " "), std::string::npos) << file << " is not in the table";
   }
   EXPECT_NE(result.out.find("peak memory"), std::string::npos);
   EXPECT_NE(result.err.find("max_length is 4096 tokens of the model's 4096"), std::string::npos) << result.err;
-  EXPECT_NE(result.err.find("larger pictures are scaled down to 1003520 pixels; the checkpoint's own limit is 16777216"), std::string::npos) << result.err;
+  EXPECT_NE(
+      result.err.find("larger pictures are scaled down to 1003520 pixels; the checkpoint's own limit is 16777216"),
+      std::string::npos)
+      << result.err;
   for (const auto& [name, bytes] : before)
-    if (!name.ends_with(".safetensors") && name != "model.safetensors.index.json") { EXPECT_EQ(read_bytes(out_ / name), bytes) << name; }
+    if (!name.ends_with(".safetensors") && name != "model.safetensors.index.json") {
+      EXPECT_EQ(read_bytes(out_ / name), bytes) << name;
+    }
   EXPECT_EQ(tree(checkpoint_), before) << "the checkpoint was changed";
   EXPECT_FALSE(fs::exists(out_.string() + ".partial"));
 }
@@ -108,7 +118,8 @@ TEST_F(Export, ConfigFollowsTheModel) {
   const json& decoder = genai["model"]["decoder"];
   const std::int64_t hidden = config["text_config"]["hidden_size"];
   EXPECT_EQ(genai["model"]["type"], "qwen3_vl");
-  EXPECT_EQ(decoder["hidden_size"], hidden * (1 + static_cast<std::int64_t>(config["vision_config"]["deepstack_visual_indexes"].size())));
+  EXPECT_EQ(decoder["hidden_size"],
+            hidden * (1 + static_cast<std::int64_t>(config["vision_config"]["deepstack_visual_indexes"].size())));
   EXPECT_EQ(decoder["head_size"], config["text_config"]["head_dim"]);
   EXPECT_EQ(decoder["num_key_value_heads"], config["text_config"]["num_key_value_heads"]);
   EXPECT_EQ(decoder["num_hidden_layers"], config["text_config"]["num_hidden_layers"]);
@@ -133,7 +144,8 @@ TEST_F(Export, BothConfigDialectsGiveTheSameGraphs) {
   make(newer);
   fs::remove_all(out_);
   ASSERT_EQ(run().exit_code, 0);
-  for (const char* file : {"vision.onnx", "vision.onnx.data", "embedding.onnx", "model.onnx", "model.onnx.data", "genai_config.json", "vision_processor.json"})
+  for (const char* file : {"vision.onnx", "vision.onnx.data", "embedding.onnx", "model.onnx", "model.onnx.data",
+                           "genai_config.json", "vision_processor.json"})
     EXPECT_EQ(read_bytes(out_ / file), first.at(file)) << file;
 }
 
@@ -162,7 +174,8 @@ TEST_F(Export, OtherPartsSaySoAndWriteNoClientConfig) {
   make(tiny());
   const CommandResult result = run({"--components", "vision,text"});
   ASSERT_EQ(result.exit_code, 0);
-  EXPECT_NE(result.err.find("only vision and text is written, so there is no genai_config.json: onnxruntime-genai loads all three components, or text alone"),
+  EXPECT_NE(result.err.find("only vision and text is written, so there is no genai_config.json: onnxruntime-genai "
+                            "loads all three components, or text alone"),
             std::string::npos)
       << result.err;
   EXPECT_FALSE(fs::exists(out_ / "genai_config.json"));
@@ -172,10 +185,12 @@ TEST_F(Export, OtherPartsSaySoAndWriteNoClientConfig) {
 
 TEST_F(Export, MissingTensor) {
   SynthOptions options = tiny();
-  options.edit_tensors = on(kGate, [](auto& tensors, std::size_t i) { tensors.erase(tensors.begin() + static_cast<std::ptrdiff_t>(i)); });
+  options.edit_tensors =
+      on(kGate, [](auto& tensors, std::size_t i) { tensors.erase(tensors.begin() + static_cast<std::ptrdiff_t>(i)); });
   make(options);
   const TextConfig& text = options.model.text;
-  expect_refusal(3, c() + ": tensors do not fit config.json: \"" + kGate + "\" " + to_string(Shape{text.intermediate_size, text.hidden_size}) +
+  expect_refusal(3, c() + ": tensors do not fit config.json: \"" + kGate + "\" " +
+                        to_string(Shape{text.intermediate_size, text.hidden_size}) +
                         " is missing; the checkpoint is incomplete or belongs to another config.json");
 }
 
@@ -184,8 +199,9 @@ TEST_F(Export, WrongShape) {
   options.edit_tensors = on(kGate, [](auto& tensors, std::size_t i) { tensors[i].shape[0] -= 1; });
   make(options);
   const TextConfig& text = options.model.text;
-  expect_refusal(3, c() + ": tensors do not fit config.json: \"" + kGate + "\" has shape " + to_string(Shape{text.intermediate_size - 1, text.hidden_size}) +
-                        ", expected " + to_string(Shape{text.intermediate_size, text.hidden_size}) +
+  expect_refusal(3, c() + ": tensors do not fit config.json: \"" + kGate + "\" has shape " +
+                        to_string(Shape{text.intermediate_size - 1, text.hidden_size}) + ", expected " +
+                        to_string(Shape{text.intermediate_size, text.hidden_size}) +
                         " from config.json; the checkpoint is incomplete or belongs to another config.json");
 }
 
@@ -198,8 +214,10 @@ TEST_F(Export, UnusedTensor) {
     tensors.push_back(extra);
   };
   make(options);
-  expect_refusal(3, c() + ": 1 tensors are not part of the model that config.json describes: \"model.language_model.layers.0.extra.weight\" [2, 3]; leave "
-                          "them out with --allow-unused if that is right");
+  expect_refusal(3, c() +
+                        ": 1 tensors are not part of the model that config.json describes: "
+                        "\"model.language_model.layers.0.extra.weight\" [2, 3]; leave "
+                        "them out with --allow-unused if that is right");
   EXPECT_EQ(run({"--allow-unused", "-q"}).exit_code, 0);
 }
 
@@ -212,30 +230,41 @@ TEST_F(Export, TruncatedShard) {
   std::uint64_t header = 0;
   std::ifstream(shard, std::ios::binary).read(reinterpret_cast<char*>(&header), 8);
   fs::resize_file(shard, size - 100);
-  expect_refusal(3, shard.string() + ": holds " + std::to_string(size - 100 - 8 - header) + " bytes of tensors, but its header describes " +
-                        std::to_string(size - 8 - header) + "; the file was cut short or is still being downloaded");
+  expect_refusal(3, shard.string() + ": holds " + std::to_string(size - 100 - 8 - header) +
+                        " bytes of tensors, but its header describes " + std::to_string(size - 8 - header) +
+                        "; the file was cut short or is still being downloaded");
 }
 
 TEST_F(Export, UnknownArchitecture) {
   make(tiny());
   edit_json("config.json", [](json& config) { config["model_type"] = "phi4mm"; });
-  expect_refusal(4, c("config.json") + ": model_type is \"phi4mm\"; this program exports dense Qwen3-VL models (model_type \"qwen3_vl\")");
+  expect_refusal(
+      4, c("config.json") +
+             ": model_type is \"phi4mm\"; this program exports dense Qwen3-VL models (model_type \"qwen3_vl\")");
   edit_json("config.json", [](json& config) { config["model_type"] = "qwen3_vl_moe"; });
-  expect_refusal(4, c("config.json") + ": model_type is \"qwen3_vl_moe\", a mixture of experts; this program exports dense Qwen3-VL models (model_type \"qwen3_vl\")");
+  expect_refusal(4, c("config.json") +
+                        ": model_type is \"qwen3_vl_moe\", a mixture of experts; this program exports dense Qwen3-VL "
+                        "models (model_type \"qwen3_vl\")");
 }
 
 TEST_F(Export, UnsupportedRopeType) {
   make(tiny());
   edit_json("config.json", [](json& config) { config["text_config"]["rope_scaling"]["rope_type"] = "yarn"; });
-  expect_refusal(4, c("config.json") + ": text_config.rope_scaling.rope_type is \"yarn\"; only \"default\" is exported");
+  expect_refusal(4,
+                 c("config.json") + ": text_config.rope_scaling.rope_type is \"yarn\"; only \"default\" is exported");
 }
 
 TEST_F(Export, OutputFolderInUse) {
   make(tiny());
   fs::create_directories(out_);
   std::ofstream(out_ / "mine.txt") << "precious";
-  expect_refusal(5, out_.string() + ": the output folder is not empty; choose another one, or replace the package in it with --force");
-  expect_refusal(5, out_.string() + ": --force replaces packages that this program wrote, but the folder has no manifest.json of one; empty it by hand if that is meant",
+  expect_refusal(5,
+                 out_.string() +
+                     ": the output folder is not empty; choose another one, or replace the package in it with --force");
+  expect_refusal(5,
+                 out_.string() +
+                     ": --force replaces packages that this program wrote, but the folder has no manifest.json of one; "
+                     "empty it by hand if that is meant",
                  {"--force"});
   EXPECT_EQ(read_bytes(out_ / "mine.txt"), "precious");
 }
@@ -263,7 +292,8 @@ TEST_F(Export, OutputAndCheckpointMustNotContainEachOther) {
   make(tiny());
   for (const fs::path& output : {checkpoint_ / "out", checkpoint_, folder_, checkpoint_ / "." / ".." / "checkpoint"}) {
     out_ = output;
-    expect_refusal(5, out_.string() + ": the output folder and the checkpoint " + c() + " must not contain each other", {"--force"});
+    expect_refusal(5, out_.string() + ": the output folder and the checkpoint " + c() + " must not contain each other",
+                   {"--force"});
   }
 }
 
@@ -316,7 +346,8 @@ TEST_F(Export, SomebodyElsesPartialFolderIsLeftAlone) {
   std::ofstream(partial / "mine.txt") << "precious";
   const CommandResult result = run({"-q"});
   EXPECT_EQ(result.exit_code, 5);
-  EXPECT_EQ(result.err, "qwen3vl-export: " + partial.string() + ": is in the way, and not left behind by this program; move it away\n");
+  EXPECT_EQ(result.err, "qwen3vl-export: " + partial.string() +
+                            ": is in the way, and not left behind by this program; move it away\n");
   EXPECT_EQ(read_bytes(partial / "mine.txt"), "precious");
 }
 
@@ -327,7 +358,9 @@ TEST_F(Export, InterruptedItLeavesNothing) {
   const auto before = tree(folder_);
   bool interrupted = false;
   for (int wait = 1; wait < 3000 && !interrupted; wait *= 2) {
-    const CommandResult result = run_command({Q3VL_EXPORT_BINARY, checkpoint_.string(), "-o", out_.string(), "--threads", "1", "-q"}, std::chrono::milliseconds(wait));
+    const CommandResult result =
+        run_command({Q3VL_EXPORT_BINARY, checkpoint_.string(), "-o", out_.string(), "--threads", "1", "-q"},
+                    std::chrono::milliseconds(wait));
     if (result.exit_code == 0) {
       fs::remove_all(out_);
       continue;
@@ -360,8 +393,10 @@ TEST_F(Export, AStoredHeadOfATiedModelMustEqualTheEmbedding) {
   fs::remove_all(checkpoint_);
   options.edit_tensors = add_head("another");
   make(options);
-  expect_refusal(3, c() + ": config.json ties lm_head to the embedding (tie_word_embeddings), but the stored \"lm_head.weight\" differs from "
-                          "\"model.language_model.embed_tokens.weight\"");
+  expect_refusal(3, c() +
+                        ": config.json ties lm_head to the embedding (tie_word_embeddings), but the stored "
+                        "\"lm_head.weight\" differs from "
+                        "\"model.language_model.embed_tokens.weight\"");
 }
 
 TEST_F(Export, TiedWeightsOfOneEncodingAreStoredOnce) {
@@ -369,7 +404,9 @@ TEST_F(Export, TiedWeightsOfOneEncodingAreStoredOnce) {
   ASSERT_EQ(run({"--text", "int8", "--embedding", "int8", "-q"}).exit_code, 0);
   const json manifest = json::parse(read_bytes(out_ / "manifest.json"));
   EXPECT_FALSE(manifest["roles"].contains("lm_head")) << "the head has bytes of its own";
-  const auto data_bytes = [&] { return static_cast<double>(fs::file_size(out_ / "embedding.onnx.data") + fs::file_size(out_ / "model.onnx.data")); };
+  const auto data_bytes = [&] {
+    return static_cast<double>(fs::file_size(out_ / "embedding.onnx.data") + fs::file_size(out_ / "model.onnx.data"));
+  };
   const double shared = data_bytes();
   fs::remove_all(out_);
   ASSERT_EQ(run({"--text", "int8", "--embedding", "fp32", "-q"}).exit_code, 0);
@@ -383,9 +420,13 @@ TEST_F(Export, UsageErrors) {
   make(tiny());
   expect_refusal(2, "--components names \"audio\", expected vision, embedding or text", {"--components", "audio"});
   expect_refusal(2, "--text is \"int3\", expected fp32, fp16, int8, int4", {"--text", "int3"});
-  expect_refusal(2, "--max-pixels is 10, but the checkpoint enlarges every picture to 65536 pixels at least (size.shortest_edge)", {"--max-pixels", "10"});
+  expect_refusal(
+      2, "--max-pixels is 10, but the checkpoint enlarges every picture to 65536 pixels at least (size.shortest_edge)",
+      {"--max-pixels", "10"});
   const std::int64_t context = synth_preset("tiny").text.max_position_embeddings;
-  expect_refusal(2, "--max-length is " + std::to_string(context + 1) + ", but the model's context is " + std::to_string(context) + " tokens (max_position_embeddings)",
+  expect_refusal(2,
+                 "--max-length is " + std::to_string(context + 1) + ", but the model's context is " +
+                     std::to_string(context) + " tokens (max_position_embeddings)",
                  {"--max-length", std::to_string(context + 1)});
   const CommandResult bare = run_command({Q3VL_EXPORT_BINARY});
   EXPECT_EQ(bare.exit_code, 2);
@@ -399,12 +440,15 @@ TEST_F(Export, UsageErrors) {
 TEST_F(Export, HelpAndVersion) {
   const CommandResult help = run_command({Q3VL_EXPORT_BINARY, "--help"});
   EXPECT_EQ(help.exit_code, 0);
-  for (const char* word : {"CHECKPOINT", "--output", "--recipe", "--text", "--vision", "--embedding", "--block-size", "--components", "--max-length", "--max-pixels",
-                           "--threads", "--force", "--allow-unused", "--logits", "--target", "--quiet", "--verbose", "int4", "fp32", "Exit codes"})
+  for (const char* word :
+       {"CHECKPOINT",   "--output",     "--recipe",     "--text",    "--vision", "--embedding",    "--block-size",
+        "--components", "--max-length", "--max-pixels", "--threads", "--force",  "--allow-unused", "--logits",
+        "--target",     "--quiet",      "--verbose",    "int4",      "fp32",     "Exit codes"})
     EXPECT_NE(help.out.find(word), std::string::npos) << word;
   const CommandResult version = run_command({Q3VL_EXPORT_BINARY, "--version"});
   EXPECT_EQ(version.exit_code, 0);
-  for (const char* word : {"qwen3vl-export ", "libtorch ", "onnx ", "protobuf ", "nlohmann_json ", "spdlog ", "CLI11 "}) EXPECT_NE(version.out.find(word), std::string::npos) << word;
+  for (const char* word : {"qwen3vl-export ", "libtorch ", "onnx ", "protobuf ", "nlohmann_json ", "spdlog ", "CLI11 "})
+    EXPECT_NE(version.out.find(word), std::string::npos) << word;
 }
 
 TEST_F(Export, MissingFiles) {

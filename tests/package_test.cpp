@@ -1,5 +1,6 @@
 // Whole packages: the exporter's binary writes them, ONNX Runtime runs them, and what comes out is held against what
 // Hugging Face computed in float32.
+#include <ATen/ATen.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -87,8 +88,8 @@ at::Tensor prompt_logits(const Pipeline& pipeline, const std::string& name) {
   KvCache cache = pipeline.make_cache(CacheMode::growing, tokens.shape[0], 0);
   HostTensor positions = integers_of(file, "position_ids");
   if (pipeline.text_only())  // the three axes of a text are equal
-    positions = HostTensor::of(file["input_ids"].sizes().vec(),
-                               positions.values<std::int64_t>().first(tokens.bytes.size() / sizeof(std::int64_t)));
+    positions = HostTensor::of(file["input_ids"].sizes().vec(), std::as_const(positions).values<std::int64_t>().first(
+                                                                    tokens.bytes.size() / sizeof(std::int64_t)));
   return to_torch(pipeline.decode(tokens, integers_of(file, "attention_mask"), positions, cache));
 }
 

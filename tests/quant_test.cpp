@@ -54,7 +54,8 @@ TEST_P(BlockQuantized, FollowsTheSignedMaximumRule) {
   const auto [bits, block_size, columns] = GetParam();
   constexpr std::int64_t kRows = 5;
   std::vector<float> values = random_values(static_cast<std::size_t>(kRows * columns), 7);
-  for (std::int64_t i = 0; i < std::min<std::int64_t>(columns, block_size); ++i) values[static_cast<std::size_t>(i)] = 0.0F;  // a block of zeros
+  for (std::int64_t i = 0; i < std::min<std::int64_t>(columns, block_size); ++i)
+    values[static_cast<std::size_t>(i)] = 0.0F;           // a block of zeros
   values[static_cast<std::size_t>(columns)] = -40.0F;     // largest in magnitude and negative
   values[static_cast<std::size_t>(2 * columns)] = 40.0F;  // and positive
   const Encoded encoded = encode(blocks(bits, block_size), values, kRows, columns);
@@ -78,8 +79,10 @@ TEST_P(BlockQuantized, FollowsTheSignedMaximumRule) {
           continue;
         }
         const float value = values[static_cast<std::size_t>(row * columns + i)];
-        const float expected = scale == 0.0F ? static_cast<float>(zero_point) : std::roundf(value * (1.0F / scale) + static_cast<float>(zero_point));
-        EXPECT_EQ(static_cast<float>(code), std::min(std::max(expected, 0.0F), static_cast<float>(2 * zero_point - 1))) << "row " << row << " column " << i;
+        const float expected = scale == 0.0F ? static_cast<float>(zero_point)
+                                             : std::roundf(value * (1.0F / scale) + static_cast<float>(zero_point));
+        EXPECT_EQ(static_cast<float>(code), std::min(std::max(expected, 0.0F), static_cast<float>(2 * zero_point - 1)))
+            << "row " << row << " column " << i;
       }
     }
   }
@@ -107,7 +110,8 @@ TEST_P(BlockQuantized, DequantizesToCodeTimesScale) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, BlockQuantized,
-                         testing::Combine(testing::Values(4, 8), testing::Values(16, 32, 128), testing::Values(32, 128, 72, 17, 1)));
+                         testing::Combine(testing::Values(4, 8), testing::Values(16, 32, 128),
+                                          testing::Values(32, 128, 72, 17, 1)));
 
 TEST(Encoding, NamesAndSizesOfItsParts) {
   const auto parts = encoded_parts(blocks(4, 32), DataType::bfloat16, 10, 72);
@@ -126,10 +130,12 @@ TEST(Encoding, NamesAndSizesOfItsParts) {
 }
 
 TEST(Float16, RoundsToNearestEven) {
-  const std::vector<float> values = {1.0F, 1.00048828125F, 1.00146484375F, -65504.0F, 5.9604645e-8F, 2.9802322e-8F, 0.0F};
+  const std::vector<float> values = {1.0F, 1.00048828125F, 1.00146484375F, -65504.0F, 5.9604645e-8F, 2.9802322e-8F,
+                                     0.0F};
   std::vector<std::uint16_t> out(values.size());
   const std::vector<std::span<std::byte>> views = {std::as_writable_bytes(std::span(out))};
-  encode_rows({.format = Encoding::Format::float16, .quantizer = {}}, values, static_cast<std::int64_t>(values.size()), views);
+  encode_rows({.format = Encoding::Format::float16, .quantizer = {}}, values, static_cast<std::int64_t>(values.size()),
+              views);
   // 1 + 1/2048 is halfway to the even 1; 1 + 3/2048 halfway to the even 1 + 2/1024; the last denormal; half of it.
   EXPECT_EQ(out, (std::vector<std::uint16_t>{0x3c00, 0x3c00, 0x3c02, 0xfbff, 0x0001, 0x0000, 0x0000}));
 }
@@ -156,13 +162,15 @@ WeightRequests requests_over(std::map<std::string, StoredWeight> stored, Encodin
 }
 
 TEST(WeightRequests, GatherEveryFault) {
-  WeightRequests requests = requests_over({{"a", {DataType::bfloat16, {4, 3}}}, {"b", {DataType::int8, {2}}}, {"d", {DataType::float16, {4}}}});
+  WeightRequests requests = requests_over(
+      {{"a", {DataType::bfloat16, {4, 3}}}, {"b", {DataType::int8, {2}}}, {"d", {DataType::float16, {4}}}});
   requests.request("a", {4, 4}, Role::attention_q);
   requests.request("b", {2}, Role::norm);
   requests.request("c", {8, 2}, Role::mlp_up);
   requests.request("d", {4}, Role::norm);
   EXPECT_EQ(requests.faults(), (std::vector<std::string>{"\"a\" has shape [4, 3], expected [4, 4] from config.json",
-                                                         "\"b\" is int8, expected bfloat16, float16 or float32", "\"c\" [8, 2] is missing"}));
+                                                         "\"b\" is int8, expected bfloat16, float16 or float32",
+                                                         "\"c\" [8, 2] is missing"}));
 }
 
 TEST(WeightRequests, ShareOneFormAndRefuseASecondBinding) {

@@ -16,8 +16,13 @@ namespace {
 
 using namespace q3vl;
 
-void request_interrupt(int) {
+extern "C" void on_signal(int) {
   interrupt_requested = true;
+}
+
+int fail(const std::string& message, ErrorKind kind) {
+  fmt::print(stderr, "error: {}\n", message);
+  return static_cast<int>(kind);
 }
 
 struct Arguments {
@@ -31,7 +36,7 @@ struct Arguments {
   bool untied = false;
 };
 
-void run(const Arguments& arguments) {
+void write(const Arguments& arguments) {
   static const std::map<std::string, DataType> kTypes = {
       {"bf16", DataType::bfloat16}, {"fp16", DataType::float16}, {"fp32", DataType::float32}};
   const auto start = std::chrono::steady_clock::now();
@@ -50,9 +55,7 @@ void run(const Arguments& arguments) {
              arguments.sparse ? " (sparse)" : "", report.shards, report.shards == 1 ? "" : "s", seconds.count());
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   Arguments arguments;
   CLI::App app("Writes a Qwen3-VL checkpoint with random weights, in the layout of the hub.", "qwen3vl-synth");
   app.add_option("PRESET", arguments.preset, fmt::format("the model's size: {}", fmt::join(kSynthPresets, ", ")))
@@ -74,16 +77,20 @@ int main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : static_cast<int>(ErrorKind::usage);
   }
 
-  std::signal(SIGINT, request_interrupt);
-  std::signal(SIGTERM, request_interrupt);
+  if (std::signal(SIGINT, on_signal) == SIG_ERR || std::signal(SIGTERM, on_signal) == SIG_ERR)
+    return fail("cannot handle signals", ErrorKind::internal);
+  write(arguments);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
   try {
-    run(arguments);
-    return 0;
+    return run(argc, argv);
   } catch (const Error& error) {
-    fmt::print(stderr, "error: {}\n", error.what());
-    return error.exit_code();
+    return fail(error.what(), error.kind());
   } catch (const std::exception& error) {
-    fmt::print(stderr, "internal error: {}\n", error.what());
-    return static_cast<int>(ErrorKind::internal);
+    return fail(fmt::format("internal error: {}", error.what()), ErrorKind::internal);
   }
 }

@@ -44,7 +44,9 @@ std::size_t size_of(DataType type) {
 std::string_view name_of(DataType type) {
   return row_of(type).name;
 }
-std::int32_t onnx_type(DataType type) { return row_of(type).onnx; }
+std::int32_t onnx_type(DataType type) {
+  return row_of(type).onnx;
+}
 std::string_view safetensors_name(DataType type) {
   return row_of(type).safetensors;
 }
@@ -53,6 +55,12 @@ std::optional<DataType> data_type_from_safetensors(std::string_view name) {
   for (const Row& row : kTypes)
     if (row.safetensors == name) return row.type;
   return std::nullopt;
+}
+
+std::string safetensors_names() {
+  std::string names;
+  for (const Row& row : kTypes) names.append(names.empty() ? "" : ", ").append(row.safetensors);
+  return names;
 }
 
 bool is_weight_type(DataType type) {

@@ -33,6 +33,9 @@ std::string_view name_of(DataType type);
 /// The type that a safetensors header calls `name` ("BF16"), or nothing when the name is unknown.
 std::optional<DataType> data_type_from_safetensors(std::string_view name);
 
+/// The names that data_type_from_safetensors knows, for messages: "F32, F16, …".
+std::string safetensors_names();
+
 /// The name that a safetensors header uses for `type`.
 std::string_view safetensors_name(DataType type);
 

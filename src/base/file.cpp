@@ -27,7 +27,7 @@ std::string reason(int error) {
 }  // namespace
 
 File File::open(const fs::path& path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe must not make us wait
   if (descriptor < 0) fail(ErrorKind::bad_input, path, "open", errno);
   File file(path, descriptor);
   struct stat status {};

@@ -16,8 +16,17 @@ constexpr int kMaxDepth = 64;
 
 std::string excerpt(const Json& value) {
   std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
-  if (text.size() > 60) text = text.substr(0, 57) + "...";
-  return text;
+  if (text.size() <= 60) return text;
+  std::size_t length = 57;
+  while ((static_cast<unsigned char>(text[length]) & 0xc0U) == 0x80U) --length;  // a character is not cut in two
+  return text.substr(0, length) + "...";
+}
+
+bool is_integer_from(const Json& value, std::int64_t least, std::int64_t most) {
+  if (!value.is_number_integer()) return false;
+  if (value.is_number_unsigned() && value.get<std::uint64_t>() > static_cast<std::uint64_t>(INT64_MAX)) return false;
+  const auto number = value.get<std::int64_t>();
+  return number >= least && number <= most;
 }
 
 }  // namespace
@@ -25,13 +34,18 @@ std::string excerpt(const Json& value) {
 Json parse_json(const std::string& text, const std::string& origin, ErrorKind kind) {
   std::vector<std::set<std::string>> keys;  // of the objects that are open
   const auto check = [&](int depth, Json::parse_event_t event, Json& parsed) {
-    if (depth > kMaxDepth) throw Error(kind, fmt::format("{}: is nested deeper than {} levels", origin, kMaxDepth));
+    const bool opens = event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
+    if (opens && depth >= kMaxDepth)
+      throw Error(kind, fmt::format("{}: is nested deeper than {} levels", origin, kMaxDepth));
     if (event == Json::parse_event_t::object_start) keys.emplace_back();
     if (event == Json::parse_event_t::object_end) keys.pop_back();
     if (event == Json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second)
       throw Error(kind, fmt::format("{}: the key {} stands twice in one object", origin, excerpt(parsed)));
     return true;
   };
+  // The parser would take a NUL for the end of the text.
+  if (const auto nul = text.find('\0'); nul != std::string::npos)
+    throw Error(kind, fmt::format("{}: is not valid JSON: byte {} is NUL", origin, nul));
   try {
     return Json::parse(text, check);
   } catch (const Json::exception& error) {
@@ -89,13 +103,8 @@ const Json& JsonObject::at(std::string_view key) const {
 
 std::int64_t JsonObject::integer(std::string_view key, std::int64_t least, std::int64_t most) const {
   const Json& value = at(key);
-  const std::string expected = fmt::format("an integer from {} to {}", least, most);
-  if (!value.is_number_integer()) fail_type(key, expected);
-  if (value.is_number_unsigned() && value.get<std::uint64_t>() > static_cast<std::uint64_t>(INT64_MAX))
-    fail_type(key, expected);
-  const auto number = value.get<std::int64_t>();
-  if (number < least || number > most) fail_type(key, expected);
-  return number;
+  if (!is_integer_from(value, least, most)) fail_type(key, fmt::format("an integer from {} to {}", least, most));
+  return value.get<std::int64_t>();
 }
 
 double JsonObject::number(std::string_view key) const {
@@ -120,9 +129,8 @@ std::vector<std::int64_t> JsonObject::integers(std::string_view key, std::int64_
   if (!value.is_array()) fail_type(key, expected);
   std::vector<std::int64_t> numbers;
   for (const Json& item : value) {
-    if (!item.is_number_integer() || item.get<std::int64_t>() < least || item.get<std::int64_t>() > most) {
+    if (!is_integer_from(item, least, most))
       fail(fmt::format("{} holds {}, expected {}", path_of(key), describe(item), expected));
-    }
     numbers.push_back(item.get<std::int64_t>());
   }
   return numbers;

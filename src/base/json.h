@@ -21,13 +21,14 @@ using Json = nlohmann::json;
 using OrderedJson = nlohmann::ordered_json;
 
 /// Parses `text`; `origin` (a path) opens every message and `kind` is the kind of error that a fault means.
-/// Refused: anything that is not JSON (comments too), a key given twice, nesting deeper than 64.
+/// Refused: anything that is not JSON (comments too), a key given twice, more than 64 arrays and objects inside each
+/// other.
 Json parse_json(const std::string& text, const std::string& origin, ErrorKind kind = ErrorKind::bad_input);
 
 /// Reads and parses a file.
 Json read_json_file(const std::filesystem::path& path, ErrorKind kind = ErrorKind::bad_input);
 
-/// "a string", "an array" … of a value, for messages.
+/// How messages show a value: "an object", "an array", or the value itself, shortened.
 std::string describe(const Json& value);
 
 /// A view of one JSON object. It refers to the parsed document, which must outlive it.

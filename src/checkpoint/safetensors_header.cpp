@@ -15,7 +15,8 @@ SafetensorsEntry parse_entry(const JsonObject& object, const std::string& name) 
       .name = name, .type = {}, .shape = object.integers("shape", 0, INT64_MAX), .begin = 0, .end = 0};
   const std::string type = object.string("dtype");
   const auto known = data_type_from_safetensors(type);
-  if (!known) object.fail(fmt::format("tensor \"{}\" has the unknown dtype \"{}\"", name, type));
+  if (!known)
+    object.fail(fmt::format("tensor \"{}\" has the dtype \"{}\", expected one of {}", name, type, safetensors_names()));
   entry.type = *known;
 
   const auto offsets = object.integers("data_offsets", 0, INT64_MAX);
@@ -24,11 +25,14 @@ SafetensorsEntry parse_entry(const JsonObject& object, const std::string& name) 
   entry.begin = static_cast<std::uint64_t>(offsets[0]);
   entry.end = static_cast<std::uint64_t>(offsets[1]);
 
-  std::int64_t bytes = 0;
-  if (__builtin_mul_overflow(element_count(entry.shape), static_cast<std::int64_t>(size_of(entry.type)), &bytes) ||
-      static_cast<std::uint64_t>(bytes) != entry.end - entry.begin)
+  // The width of an element is a factor like the sizes, so that no product can wrap around.
+  Shape byte_shape = entry.shape;
+  byte_shape.push_back(static_cast<std::int64_t>(size_of(entry.type)));
+  const std::optional<std::int64_t> bytes = checked_element_count(byte_shape);
+  if (!bytes || static_cast<std::uint64_t>(*bytes) != entry.end - entry.begin)
     object.fail(fmt::format("tensor \"{}\" is {} of shape {}, which needs {} bytes, but its data_offsets hold {}", name,
-                            type, to_string(entry.shape), bytes, entry.end - entry.begin));
+                            type, to_string(entry.shape), bytes ? std::to_string(*bytes) : "more than 2^63",
+                            entry.end - entry.begin));
   return entry;
 }
 
@@ -54,9 +58,9 @@ std::vector<SafetensorsEntry> parse_safetensors_header(const std::string& json, 
     reached = entry.end;
   }
   if (reached != data_bytes)
-    root.fail(fmt::format(
-        "holds {} bytes of tensors, but its header describes {}; the file was cut short or is still being downloaded",
-        data_bytes, reached));
+    root.fail(fmt::format("holds {} bytes of tensors, but its header describes {}; {}", data_bytes, reached,
+                          data_bytes < reached ? "the file was cut short or is still being downloaded"
+                                               : "the bytes after the last tensor belong to none"));
   return entries;
 }
 

@@ -87,16 +87,22 @@ std::int64_t WeightBlock::nonfinite_count() const {
   // All exponent bits set: infinity or NaN, in each of the three types.
   const auto count = [&]<class Bits>(Bits exponent) {
     const auto* bits = static_cast<const Bits*>(tensors_->stored.data_ptr());
-    return std::count_if(bits, bits + tensors_->stored.numel(), [=](Bits value) { return (value & exponent) == exponent; });
+    return std::count_if(bits, bits + tensors_->stored.numel(),
+                         [=](Bits value) { return (value & exponent) == exponent; });
   };
   switch (tensors_->stored.scalar_type()) {
-    case at::kBFloat16: return count(std::uint16_t{0x7f80});
-    case at::kHalf: return count(std::uint16_t{0x7c00});
-    default: return count(std::uint32_t{0x7f800000});
+    case at::kBFloat16:
+      return count(std::uint16_t{0x7f80});
+    case at::kHalf:
+      return count(std::uint16_t{0x7c00});
+    default:
+      return count(std::uint32_t{0x7f800000});
   }
 }
 
-std::string libtorch_version() { return TORCH_VERSION; }
+std::string libtorch_version() {
+  return TORCH_VERSION;
+}
 
 void use_single_threaded_tensors() {
   at::set_num_threads(1);

@@ -2,34 +2,49 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace q3vl {
 namespace {
 
 constexpr std::int64_t kMaxPixels = std::int64_t{1} << 40;
 
+std::vector<double> channel_values(const JsonObject& root, std::string_view key, const VisionConfig& vision) {
+  std::vector<double> values = root.numbers(key);
+  if (static_cast<std::int64_t>(values.size()) != vision.in_channels)
+    root.fail(fmt::format("{} has {} values, expected {}, one a channel", root.path_of(key), values.size(),
+                          vision.in_channels));
+  return values;
+}
+
 ImageConfig parse(const JsonObject& root, const VisionConfig& vision) {
+  // An absent key means true: it is Hugging Face's own default.
+  for (const std::string_view step : {"do_resize", "do_rescale", "do_normalize"})
+    if (root.has(step) && !root.boolean(step))
+      throw Error(ErrorKind::unsupported,
+                  fmt::format("{}: {} is false; only models whose pictures are resized, rescaled and normalised are "
+                              "exported",
+                              root.origin(), root.path_of(step)));
   ImageConfig config{};
   config.patch_size = root.integer("patch_size", 1, 1024);
   config.temporal_patch_size = root.integer("temporal_patch_size", 1, 64);
   config.merge_size = root.integer("merge_size", 1, 64);
-  if (root.has("size")) {
-    const JsonObject size = root.object("size");
-    config.min_pixels = size.integer("shortest_edge", 1, kMaxPixels);
-    config.max_pixels = size.integer("longest_edge", 1, kMaxPixels);
-  } else {  // the spelling of older files
-    config.min_pixels = root.integer("min_pixels", 1, kMaxPixels);
-    config.max_pixels = root.integer("max_pixels", 1, kMaxPixels);
-  }
+  const bool sized = root.has("size");  // else the spelling of older files
+  const JsonObject limits = sized ? root.object("size") : root;
+  const std::string_view least = sized ? "shortest_edge" : "min_pixels";
+  const std::string_view most = sized ? "longest_edge" : "max_pixels";
+  config.min_pixels = limits.integer(least, 1, kMaxPixels);
+  config.max_pixels = limits.integer(most, 1, kMaxPixels);
   if (config.min_pixels > config.max_pixels)
-    root.fail(fmt::format("the smallest image size, {} pixels, is above the largest, {}", config.min_pixels,
-                          config.max_pixels));
-  config.image_mean = root.numbers("image_mean");
-  config.image_std = root.numbers("image_std");
+    root.fail(fmt::format("{} is {} pixels, expected at most {}, which is {}", limits.path_of(least), config.min_pixels,
+                          limits.path_of(most), config.max_pixels));
+  config.image_mean = channel_values(root, "image_mean", vision);
+  config.image_std = channel_values(root, "image_std", vision);
+  if (const auto zero =
+          std::find_if(config.image_std.begin(), config.image_std.end(), [](double v) { return !(v > 0); });
+      zero != config.image_std.end())
+    root.fail(fmt::format("{} holds {}, expected numbers above 0", root.path_of("image_std"), *zero));
   config.rescale_factor = root.has("rescale_factor") ? root.number("rescale_factor") : 1.0 / 255.0;
-  for (const auto& values : {config.image_mean, config.image_std})
-    if (static_cast<std::int64_t>(values.size()) != vision.in_channels)
-      root.fail(fmt::format("image_mean and image_std need {} values, one a channel, but one has {}",
-                            vision.in_channels, values.size()));
 
   const auto expect = [&](std::string_view key, std::int64_t found, std::int64_t expected, std::string_view source) {
     if (found != expected)

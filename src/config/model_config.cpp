@@ -15,7 +15,6 @@ constexpr std::int64_t kMaxWidth = 1 << 20;
 constexpr std::int64_t kMaxLayers = 4096;
 constexpr std::int64_t kMaxVocabulary = 1 << 24;
 constexpr std::int64_t kMaxContext = std::int64_t{1} << 31;
-constexpr std::int64_t kMaxTokenId = kMaxVocabulary;
 
 [[noreturn]] void unsupported(const JsonObject& object, const std::string& message) {
   throw Error(ErrorKind::unsupported, fmt::format("{}: {}", object.origin(), message));
@@ -55,8 +54,10 @@ void parse_rope(const JsonObject& text, TextConfig& config) {
     text.fail(fmt::format("{} is missing, and so is the older {}", text.path_of("rope_parameters"),
                           text.path_of("rope_scaling")));
   const JsonObject rope = text.object(newer ? "rope_parameters" : "rope_scaling");
-  config.rope_theta = newer && rope.has("rope_theta") ? rope.number("rope_theta") : text.number("rope_theta");
-  if (!(config.rope_theta > 1)) text.fail(fmt::format("rope_theta is {}, expected more than 1", config.rope_theta));
+  const JsonObject& theta_home = newer && rope.has("rope_theta") ? rope : text;
+  config.rope_theta = theta_home.number("rope_theta");
+  if (!(config.rope_theta > 1))
+    text.fail(fmt::format("{} is {}, expected more than 1", theta_home.path_of("rope_theta"), config.rope_theta));
   // "type" is the spelling of configs written before rope_type existed.
   for (const std::string_view key : {"rope_type", "type"})
     if (rope.has(key) && rope.string(key) != "default" && rope.string(key) != "mrope")
@@ -110,7 +111,7 @@ TextConfig parse_text(const JsonObject& root, const JsonObject& text) {
     text.fail(fmt::format("{} is {}, which does not divide num_attention_heads, {}",
                           text.path_of("num_key_value_heads"), config.num_key_value_heads, config.num_attention_heads));
   if (config.num_attention_heads * config.head_dim > kMaxWidth)
-    text.fail(fmt::format("num_attention_heads × head_dim is {}, expected at most {}",
+    text.fail(fmt::format("{} × head_dim is {}, expected at most {}", text.path_of("num_attention_heads"),
                           config.num_attention_heads * config.head_dim, kMaxWidth));
   if (config.head_dim % 8 != 0)
     unsupported(text, fmt::format("{} is {}; ONNX Runtime's GroupQueryAttention needs a multiple of 8",
@@ -148,9 +149,9 @@ VisionConfig parse_vision(const JsonObject& vision, const TextConfig& text) {
     vision.fail(fmt::format("{} is {}, which does not divide hidden_size, {}", vision.path_of("num_heads"),
                             config.num_heads, config.hidden_size));
   if (config.head_dim() % 4 != 0)
-    vision.fail(fmt::format(
-        "hidden_size / num_heads is {}, expected a multiple of 4 for the rotary embedding of rows and columns",
-        config.head_dim()));
+    vision.fail(
+        fmt::format("{} / num_heads is {}, expected a multiple of 4 for the rotary embedding of rows and columns",
+                    vision.path_of("hidden_size"), config.head_dim()));
   if (config.position_table_side() * config.position_table_side() != config.num_position_embeddings)
     vision.fail(fmt::format("{} is {}, expected a square number", vision.path_of("num_position_embeddings"),
                             config.num_position_embeddings));
@@ -161,10 +162,11 @@ VisionConfig parse_vision(const JsonObject& vision, const TextConfig& text) {
   return config;
 }
 
-std::vector<std::int64_t> token_ids(const JsonObject& object, std::string_view key) {
+/// One id, or a list of them.
+std::vector<std::int64_t> token_ids(const JsonObject& object, std::string_view key, std::int64_t last_token) {
   if (!object.has(key)) return {};
-  if (object.json().at(std::string(key)).is_array()) return object.integers(key, 0, kMaxTokenId);
-  return {object.integer(key, 0, kMaxTokenId)};
+  if (object.json().at(std::string(key)).is_array()) return object.integers(key, 0, last_token);
+  return {object.integer(key, 0, last_token)};
 }
 
 }  // namespace
@@ -188,9 +190,9 @@ ModelConfig parse_model_config(const Json& document, const std::string& origin) 
   config.video_token_id = root.integer("video_token_id", 0, last_token);
   config.vision_start_token_id = root.integer("vision_start_token_id", 0, last_token);
   config.vision_end_token_id = root.integer("vision_end_token_id", 0, last_token);
-  if (text.has("bos_token_id")) config.bos_token_id = text.integer("bos_token_id", 0, kMaxTokenId);
-  if (text.has("pad_token_id")) config.pad_token_id = text.integer("pad_token_id", 0, kMaxTokenId);
-  config.eos_token_ids = token_ids(text, "eos_token_id");
+  if (text.has("bos_token_id")) config.bos_token_id = text.integer("bos_token_id", 0, last_token);
+  if (text.has("pad_token_id")) config.pad_token_id = text.integer("pad_token_id", 0, last_token);
+  config.eos_token_ids = token_ids(text, "eos_token_id", last_token);
   return config;
 }
 

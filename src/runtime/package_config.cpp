@@ -79,6 +79,7 @@ PictureConfig read_pictures(const JsonObject& model, const std::filesystem::path
           .inputs_embeds = embedding.object("outputs").string("inputs_embeds"),
           .tokens = PromptTokens{.image_token_id = model.integer("image_token_id", 0, kMost),
                                  .video_token_id = model.integer("video_token_id", 0, kMost),
+                                 .vision_start_token_id = model.integer("vision_start_token_id", 0, kMost),
                                  .spatial_merge_size = vision.integer("spatial_merge_size", 1, kMost)},
           .image = read_vision_processor(package / vision.string("config_filename"))};
 }

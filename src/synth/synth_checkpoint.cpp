@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <memory>
 #include <system_error>
 #include <tuple>
 
@@ -84,8 +83,7 @@ struct Block {
 
 void write_block(const Block& block, std::uint64_t seed) {
   const std::size_t bytes = block.elements * size_of(block.tensor->type);
-  const auto buffer = std::make_unique_for_overwrite<std::byte[]>(bytes);
-  const std::span values(buffer.get(), bytes);
+  std::vector<std::byte> values(bytes);
   random_values(*block.tensor, seed, block.first, values);
   block.file->write_at(block.position, values);
 }

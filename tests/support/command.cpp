@@ -18,14 +18,16 @@ std::string contents(std::FILE* file) {
   std::rewind(file);
   std::string text;
   std::array<char, 4096> buffer{};
-  for (std::size_t count = 0; (count = std::fread(buffer.data(), 1, buffer.size(), file)) > 0;) text.append(buffer.data(), count);
+  for (std::size_t count = 0; (count = std::fread(buffer.data(), 1, buffer.size(), file)) > 0;)
+    text.append(buffer.data(), count);
   std::fclose(file);
   return text;
 }
 
 }  // namespace
 
-CommandResult run_command(const std::vector<std::string>& arguments, std::optional<std::chrono::milliseconds> interrupt_after) {
+CommandResult run_command(const std::vector<std::string>& arguments,
+                          std::optional<std::chrono::milliseconds> interrupt_after) {
   std::FILE* out = std::tmpfile();
   std::FILE* err = std::tmpfile();
   if (!out || !err) throw std::runtime_error("no temporary file for a command's output");
@@ -45,7 +47,8 @@ CommandResult run_command(const std::vector<std::string>& arguments, std::option
   if (interrupt_after)
     killer = std::jthread([child, wait = *interrupt_after](const std::stop_token& stop) {
       const auto until = std::chrono::steady_clock::now() + wait;
-      while (!stop.stop_requested() && std::chrono::steady_clock::now() < until) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      while (!stop.stop_requested() && std::chrono::steady_clock::now() < until)
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
       if (!stop.stop_requested()) ::kill(child, SIGTERM);
     });
   int status = 0;

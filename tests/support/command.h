@@ -16,6 +16,7 @@ struct CommandResult {
 
 /// Runs `arguments[0]` with the rest, without a shell and without standard input. `interrupt_after`: when to send
 /// SIGTERM, if the process still runs.
-CommandResult run_command(const std::vector<std::string>& arguments, std::optional<std::chrono::milliseconds> interrupt_after = std::nullopt);
+CommandResult run_command(const std::vector<std::string>& arguments,
+                          std::optional<std::chrono::milliseconds> interrupt_after = std::nullopt);
 
 }  // namespace q3vl

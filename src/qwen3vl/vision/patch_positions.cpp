@@ -35,15 +35,26 @@ struct Neighbours {
   Value high_weight;
 };
 
-/// Aligned corners: patch p of `count` falls on p · (side − 1) / (count − 1) of the table.
+/// Aligned corners: the `count` patches of a line divide the table's side evenly, ends on ends. The division is that of
+/// torch.linspace in float32, counted from both ends with a rounded step, so that the weights are Hugging Face's to the
+/// last bit.
 Neighbours neighbours(Graph& g, const Scope& s, const Value& place, const Value& count, std::int64_t side,
                       DataType type) {
-  const Value gaps = maximum(g, s, subtract(g, s, count, g.scalar(1)), g.scalar(1));
-  const Value scaled = multiply(g, s, place, g.scalar(side - 1));
-  const Value low = divide(g, s, scaled, gaps);
-  const Value high = minimum(g, s, add(g, s, low, g.scalar(1)), g.scalar(side - 1));
-  const Value rest = cast(g, s, remainder(g, s, scaled, gaps), type);
-  const Value high_weight = divide(g, s, rest, cast(g, s, gaps, type));
+  const Value one = g.scalar(1);
+  const Value last = subtract(g, s, count, one);
+  const Value gaps = cast(g, s, maximum(g, s, last, one), type);
+  const Value end = g.float_scalar(static_cast<float>(side - 1));
+  const Value step = divide(g, s, end, gaps);
+  const Value from_begin = multiply(g, s, step, cast(g, s, place, type));
+  const Value from_end = subtract(g, s, end, multiply(g, s, step, cast(g, s, subtract(g, s, last, place), type)));
+  // A line of one patch lies at the beginning.
+  const Value half = maximum(g, s, divide(g, s, count, g.scalar(2)), one);
+  const Value in_first_half = g.emit(s, "Less", {place, half}, DataType::boolean);
+  const Value point = g.emit(s, "Where", {in_first_half, from_begin, from_end}, type);
+  const Value floor = g.emit(s, "Floor", {point}, type);
+  const Value low = cast(g, s, floor, DataType::int64);
+  const Value high = minimum(g, s, add(g, s, low, one), g.scalar(side - 1));
+  const Value high_weight = subtract(g, s, point, floor);
   return {low, high, subtract(g, s, g.float_scalar(1.0F), high_weight), high_weight};
 }
 

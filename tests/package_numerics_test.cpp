@@ -1,0 +1,375 @@
+// Exported packages in ONNX Runtime against the LibTorch reference, on models with dimensions that nothing divides:
+// untied, unsorted DeepStack taps, heads · head_dim ≠ hidden_size, blocks that overhang. The reference itself is held
+// to Hugging Face's recorded values by reference_test.cpp.
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <fstream>
+#include <random>
+
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/tensor_reader.h"
+#include "reference/model.h"
+#include "reference/vision.h"
+#include "runtime/pipeline.h"
+#include "serialize/model_summary.h"
+#include "support/command.h"
+#include "support/temporary_folder.h"
+#include "synth/synth_checkpoint.h"
+
+namespace q3vl {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The project's promise for logits; features are held ten times closer to what they are made of.
+constexpr double kLogitTolerance = 1e-4;
+constexpr double kFeatureTolerance = 2e-5;
+
+SynthOptions odd_model(std::int64_t merge) {
+  SynthOptions options{.model = synth_preset("tiny")};
+  options.seed = 5;
+  options.max_shard_bytes = 200'000;
+  options.rope_dialect = RopeDialect::rope_parameters;
+  TextConfig& text = options.model.text;
+  text.hidden_size = 72;
+  text.intermediate_size = 100;
+  text.num_hidden_layers = 3;
+  text.num_attention_heads = 6;
+  text.num_key_value_heads = 3;
+  text.head_dim = 24;
+  text.mrope_section = {5, 4, 3};
+  text.rope_theta = 12345.0;
+  text.rms_norm_eps = 3e-6;
+  text.tie_word_embeddings = false;
+  VisionConfig& vision = options.model.vision;
+  vision.depth = 5;
+  vision.hidden_size = 60;
+  vision.num_heads = 5;
+  vision.intermediate_size = 92;
+  vision.patch_size = 8;
+  vision.spatial_merge_size = merge;
+  vision.num_position_embeddings = 49;
+  vision.out_hidden_size = 72;
+  vision.deepstack_visual_indexes = {3, 1};
+  options.edit_tensors = [](std::vector<SynthTensor>& tensors) {  // a checkpoint of mixed types
+    for (std::size_t i = 0; i < tensors.size(); ++i)
+      tensors[i].type = i % 3 == 0 ? DataType::float32 : i % 3 == 1 ? DataType::float16 : DataType::bfloat16;
+  };
+  return options;
+}
+
+/// A prompt with pictures: their patches, and the ids that stand for them.
+struct Case {
+  std::vector<Grid> images;
+  std::vector<Grid> videos;
+  std::vector<std::int64_t> ids;
+  std::vector<float> pixels;
+
+  std::vector<Grid> grids() const {
+    std::vector<Grid> all = images;
+    all.insert(all.end(), videos.begin(), videos.end());
+    return all;
+  }
+};
+
+Case make_case(const ModelConfig& config, std::vector<Grid> images, std::vector<Grid> videos) {
+  Case result{.images = std::move(images), .videos = std::move(videos), .ids = {}, .pixels = {}};
+  std::mt19937 random(3);
+  const auto text = [&](int count) {
+    for (int i = 0; i < count; ++i) result.ids.push_back(static_cast<std::int64_t>(random() % 200));
+  };
+  const auto span = [&](std::int64_t placeholder, std::int64_t count) {
+    result.ids.push_back(config.vision_start_token_id);
+    result.ids.insert(result.ids.end(), static_cast<std::size_t>(count), placeholder);
+    result.ids.push_back(config.vision_end_token_id);
+  };
+  text(5);
+  for (const Grid& grid : result.images) {
+    span(config.image_token_id, grid.t * grid.h * grid.w / config.vision.merge_unit());
+    text(3);
+  }
+  for (const Grid& grid : result.videos)
+    for (std::int64_t frame = 0; frame < grid.t; ++frame) {
+      text(2);  // the frame's timestamp
+      span(config.video_token_id, grid.h * grid.w / config.vision.merge_unit());
+    }
+  text(4);
+  std::int64_t patches = 0;
+  for (const Grid& grid : result.grids()) patches += grid.t * grid.h * grid.w;
+  std::uniform_real_distribution<float> uniform(-1.0F, 1.0F);
+  result.pixels.resize(static_cast<std::size_t>(patches * config.vision.patch_values()));
+  for (float& value : result.pixels) value = uniform(random);
+  return result;
+}
+
+at::Tensor tensor_of(const HostTensor& host) {
+  const std::vector<float> values = host.to_float32();
+  return at::from_blob(const_cast<float*>(values.data()), host.shape, at::kFloat).clone();
+}
+
+double max_difference(const at::Tensor& a, const at::Tensor& b) {
+  return (a - b).abs().max().item<double>();
+}
+
+HostTensor ints(Shape shape, const std::vector<std::int64_t>& values) {
+  return HostTensor::of<std::int64_t>(std::move(shape), values);
+}
+
+HostTensor ints(const at::Tensor& tensor) {
+  const at::Tensor packed = tensor.contiguous();
+  return HostTensor::of<std::int64_t>(
+      packed.sizes().vec(),
+      std::span<const std::int64_t>(packed.data_ptr<std::int64_t>(), static_cast<std::size_t>(packed.numel())));
+}
+
+/// All pictures of a case through vision.onnx, by the graph's own face: one call.
+at::Tensor features_of(const Pipeline& pipeline, const Case& c, const VisionConfig& vision) {
+  std::vector<Patches> pictures;
+  std::size_t at = 0;
+  for (const Grid& grid : c.grids()) {
+    const auto count = static_cast<std::size_t>(grid.t * grid.h * grid.w * vision.patch_values());
+    pictures.push_back({{c.pixels.begin() + static_cast<std::ptrdiff_t>(at),
+                         c.pixels.begin() + static_cast<std::ptrdiff_t>(at + count)},
+                        grid});
+    at += count;
+  }
+  return tensor_of(pipeline.encode_images(pictures));
+}
+
+class PackageNumerics : public testing::Test {
+ protected:
+  void make(const SynthOptions& options) {
+    write_synthetic_checkpoint(options, folder_ / "checkpoint");
+    config_ = read_model_config(folder_ / "checkpoint");
+    checkpoint_ = std::make_unique<Checkpoint>(Checkpoint::open(folder_ / "checkpoint"));
+  }
+
+  fs::path exported(const std::string& name, std::vector<std::string> options) {
+    options.insert(options.begin(),
+                   {Q3VL_EXPORT_BINARY, (folder_ / "checkpoint").string(), "-q", "-o", (folder_ / name).string()});
+    const CommandResult result = run_command(options);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return folder_ / name;
+  }
+
+  /// Logits of every position of a case, by embedding.onnx and model.onnx in one call each.
+  at::Tensor logits_of(const Pipeline& pipeline, const Case& c, const reference::Prompt& prompt) const {
+    HostTensor features = HostTensor::zeros(DataType::float32, {0, config_.features_width()});
+    if (!c.grids().empty()) {
+      const at::Tensor found = features_of(pipeline, c, config_.vision);
+      features = HostTensor::of<float>(
+          found.sizes().vec(),
+          std::span<const float>(found.data_ptr<float>(), static_cast<std::size_t>(found.numel())));
+    }
+    const HostTensor embeds = pipeline.embed(ints(prompt.input_ids), features);
+    KvCache cache = pipeline.make_cache(CacheMode::growing, 1, 0);
+    return tensor_of(pipeline.decode(embeds, ints(prompt.attention_mask), ints(prompt.position_ids), cache));
+  }
+
+  void expect_equal_to_reference(const fs::path& package, const ModelConfig& reference_config,
+                                 const reference::WeightProvider& weights) const {
+    const Pipeline pipeline(OnnxRuntime(), package);
+    const std::int64_t m = config_.vision.spatial_merge_size;
+    const std::vector<Case> cases = {make_case(config_, {}, {}), make_case(config_, {{1, 2 * m, 3 * m}}, {}),
+                                     make_case(config_, {{1, 4 * m, m}, {1, 2 * m, 5 * m}, {1, m, m}}, {}),
+                                     make_case(config_, {{1, 3 * m, 2 * m}}, {{3, 2 * m, 2 * m}})};
+    for (const Case& c : cases) {
+      const std::vector<Grid> grids = c.grids();
+      SCOPED_TRACE(testing::Message() << grids.size() << " pictures");
+      const reference::Prompt prompt = reference::prompt_of(config_, c.ids, c.images, c.videos);
+      std::optional<reference::VisionFeatures> vision;
+      if (!grids.empty()) {
+        const auto rows = static_cast<std::int64_t>(c.pixels.size()) / config_.vision.patch_values();
+        vision = reference::vision_forward(
+            config_.vision, weights,
+            at::from_blob(const_cast<float*>(c.pixels.data()), {rows, config_.vision.patch_values()}, at::kFloat),
+            grids);
+        std::vector<at::Tensor> parts = {vision->features};
+        parts.insert(parts.end(), vision->deepstack.begin(), vision->deepstack.end());
+        const at::Tensor expected = at::cat(parts, 1);
+        EXPECT_LE(max_difference(features_of(pipeline, c, config_.vision), expected),
+                  kFeatureTolerance * std::max(1.0, expected.abs().max().item<double>()));
+      }
+      const at::Tensor expected =
+          reference::prompt_logits(reference_config, weights, prompt, vision ? &*vision : nullptr);
+      const at::Tensor found = logits_of(pipeline, c, prompt);
+      ASSERT_EQ(found.sizes(), expected.sizes());
+      EXPECT_LE(max_difference(found, expected), kLogitTolerance);
+      EXPECT_GT(expected.std().item<double>(), 0.1) << "logits so flat say nothing";
+    }
+  }
+
+  TemporaryFolder folder_;
+  ModelConfig config_{};
+  std::unique_ptr<Checkpoint> checkpoint_;
+};
+
+/// The weights that a package holds, by checkpoint name: block-quantised ones as (code − 2^(bits−1)) · scale, read here
+/// byte by byte as ONNX Runtime documents them; all others from the checkpoint.
+reference::WeightProvider package_weights(const fs::path& package, const Checkpoint& checkpoint,
+                                          const std::string& graph, bool tied) {
+  std::map<std::string, at::Tensor> quantized;
+  std::map<std::string, InitializerSummary> initializers;
+  for (const InitializerSummary& item : read_model_summary(package / graph).initializers)
+    initializers.emplace(item.name, item);
+  const auto bytes_of = [&](const InitializerSummary& item) {
+    const std::string all = read_bytes(package / item.external->location);
+    return all.substr(item.external->offset, item.external->length);
+  };
+  for (const auto& [name, item] : initializers) {
+    const bool int4 = name.ends_with(".int4");
+    if (!int4 && !name.ends_with(".int8")) continue;
+    const std::string weight = name.substr(0, name.size() - 5);
+    const Shape& shape = checkpoint.find(weight)->shape;
+    const std::string codes = bytes_of(item);
+    const std::string scale_bytes = bytes_of(initializers.at(weight + ".scales"));
+    std::vector<float> scales(scale_bytes.size() / sizeof(float));
+    std::memcpy(scales.data(), scale_bytes.data(), scale_bytes.size());
+    const std::int64_t blocks = item.shape[1];
+    const std::int64_t block_size = item.shape[2] * (int4 ? 2 : 1);
+    at::Tensor values = at::empty(shape, at::kFloat);
+    auto* out = values.data_ptr<float>();
+    for (std::int64_t row = 0; row < shape[0]; ++row)
+      for (std::int64_t column = 0; column < shape[1]; ++column) {
+        const std::int64_t place = row * blocks * block_size + column;
+        const auto byte = static_cast<unsigned char>(codes[static_cast<std::size_t>(int4 ? place / 2 : place)]);
+        const int code = int4 ? (place % 2 != 0 ? byte >> 4 : byte & 15) - 8 : byte - 128;
+        *out++ = static_cast<float>(code) * scales[static_cast<std::size_t>(row * blocks + column / block_size)];
+      }
+    quantized[tied && weight == "model.language_model.embed_tokens.weight" ? "lm_head.weight" : weight] = values;
+  }
+  EXPECT_GT(quantized.size(), 5U);
+  const reference::WeightProvider stored = reference::checkpoint_weights(checkpoint);
+  return [=](const std::string& name) { return quantized.contains(name) ? quantized.at(name) : stored(name); };
+}
+
+TEST_F(PackageNumerics, AnUntiedOddModelInFp32) {
+  make(odd_model(2));
+  expect_equal_to_reference(exported("fp32", {"--recipe", "fp32", "--logits", "all"}), config_,
+                            reference::checkpoint_weights(*checkpoint_));
+}
+
+TEST_F(PackageNumerics, MergersOfThreeByThree) {
+  make(odd_model(3));
+  expect_equal_to_reference(exported("fp32", {"--recipe", "fp32", "--logits", "all"}), config_,
+                            reference::checkpoint_weights(*checkpoint_));
+}
+
+TEST_F(PackageNumerics, WithoutDeepStack) {
+  SynthOptions options = odd_model(2);
+  options.model.vision.deepstack_visual_indexes.clear();
+  make(options);
+  expect_equal_to_reference(exported("fp32", {"--recipe", "fp32", "--logits", "all"}), config_,
+                            reference::checkpoint_weights(*checkpoint_));
+}
+
+/// Accuracy level 0 multiplies in float32, so that what differs is the graph alone.
+std::vector<std::string> float_recipe(const TemporaryFolder& folder, const std::string& precision, int block_size) {
+  const std::string path = folder / (precision + ".json");
+  // int8 at accuracy level 0 is refused, being slow: its activations are int8.
+  std::ofstream(path)
+      << R"({"target": "cpu", "text": {"precision": ")" << precision << R"(", "block_size": )" << block_size
+      << R"(, "accuracy_level": 0, "logits": "all"}, "embedding": {"precision": "fp32"}, "vision": {"precision": "fp32"}})";
+  return {"--recipe", path};
+}
+
+TEST_F(PackageNumerics, Int4IsTheFloatPathOnDequantizedWeights) {
+  make(odd_model(2));
+  for (const int block_size : {16, 32, 128}) {
+    SCOPED_TRACE(block_size);
+    const fs::path package = exported("int4_" + std::to_string(block_size), float_recipe(folder_, "int4", block_size));
+    expect_equal_to_reference(package, config_, package_weights(package, *checkpoint_, "model.onnx", false));
+  }
+}
+
+TEST_F(PackageNumerics, ATiedInt4HeadIsTheFloatPathOnDequantizedWeights) {
+  SynthOptions options{.model = synth_preset("tiny")};
+  make(options);
+  ASSERT_TRUE(config_.text.tie_word_embeddings);
+  const fs::path package = exported("int4", float_recipe(folder_, "int4", 32));
+  ModelConfig untied = config_;  // the package's head is quantised, its embedding is not
+  untied.text.tie_word_embeddings = false;
+  expect_equal_to_reference(package, untied, package_weights(package, *checkpoint_, "model.onnx", true));
+}
+
+TEST_F(PackageNumerics, AQuantizedEmbeddingIsLookedUpExactly) {
+  make(odd_model(2));
+  for (const char* precision : {"int4", "int8"}) {
+    const fs::path package = exported(precision, {"--embedding", precision});
+    std::map<std::string, InitializerSummary> found;
+    for (const InitializerSummary& item : read_model_summary(package / "embedding.onnx").initializers)
+      found.emplace(item.name, item);
+    const std::string name = "model.language_model.embed_tokens.weight";
+    const InitializerSummary& codes = found.at(name + "." + precision + ".rows");
+    const InitializerSummary& scales = found.at(name + ".scales");
+    const std::string bytes = read_bytes(package / codes.external->location);
+    const int bits = precision == std::string("int4") ? 4 : 8;
+    const Pipeline pipeline(OnnxRuntime(), package);
+    const std::vector<std::int64_t> ids = {0, 7, 150};
+    const at::Tensor rows = tensor_of(pipeline.embed(
+        ints({1, 3}, ids), HostTensor::zeros(DataType::float32, {0, config_.features_width()})));  // [1, 3, (1+D)·H]
+    for (std::size_t i = 0; i < ids.size(); ++i)
+      for (std::int64_t column = 0; column < config_.features_width(); ++column) {
+        float expected = 0.0F;  // the DeepStack levels of a text token
+        if (column < config_.text.hidden_size) {
+          const auto byte = static_cast<unsigned char>(
+              bytes[codes.external->offset + static_cast<std::uint64_t>(ids[i] * codes.shape[1] + column * bits / 8)]);
+          const int code = bits == 8 ? byte - 128 : (column % 2 != 0 ? byte >> 4 : byte & 15) - 8;
+          float scale = 0.0F;
+          std::memcpy(&scale,
+                      bytes.data() + scales.external->offset +
+                          static_cast<std::uint64_t>(ids[i] * scales.shape[1] + column / 32) * sizeof(float),
+                      sizeof(scale));
+          expected = static_cast<float>(code) * scale;
+        }
+        ASSERT_EQ(rows[0][static_cast<std::int64_t>(i)][column].item<float>(), expected)
+            << precision << " id " << ids[i] << " column " << column;
+      }
+  }
+}
+
+TEST_F(PackageNumerics, TheShippedInt4PackageDecodesWithBothCaches) {
+  make(odd_model(2));
+  const Pipeline pipeline(OnnxRuntime(), exported("int4", {"--max-length", "64"}));
+  const Case c = make_case(config_, {}, {});
+  const Generation growing =
+      pipeline.generate({.input_ids = c.ids, .pictures = {}}, {.max_new_tokens = 12, .cache = CacheMode::growing});
+  const Generation shared =
+      pipeline.generate({.input_ids = c.ids, .pictures = {}}, {.max_new_tokens = 12, .cache = CacheMode::shared});
+  EXPECT_EQ(growing.tokens, shared.tokens);
+  EXPECT_GE(growing.tokens.size(), 1U);
+  ASSERT_EQ(growing.logits.size(), shared.logits.size());
+  for (std::size_t i = 0; i < growing.logits.size(); ++i)
+    for (std::size_t v = 0; v < growing.logits[i].size(); ++v)
+      ASSERT_NEAR(growing.logits[i][v], shared.logits[i][v], 1e-4);
+}
+
+TEST_F(PackageNumerics, TextAloneEqualsTheReference) {
+  make(odd_model(2));
+  const fs::path package = exported("text", {"--components", "text", "--recipe", "fp32", "--logits", "all"});
+  const Pipeline pipeline(OnnxRuntime(), package);
+  const Case c = make_case(config_, {}, {});
+  const reference::Prompt prompt = reference::prompt_of(config_, c.ids, {}, {});
+  const at::Tensor expected =
+      reference::prompt_logits(config_, reference::checkpoint_weights(*checkpoint_), prompt, nullptr);
+  KvCache cache = pipeline.make_cache(CacheMode::growing, 1, 0);
+  const at::Tensor found = tensor_of(
+      pipeline.decode(ints(prompt.input_ids), ints(prompt.attention_mask), ints(prompt.position_ids[0]), cache));
+  EXPECT_LE(max_difference(found, expected), kLogitTolerance);
+  // Decoding on from there: the last token again as a step of its own.
+  const auto length = static_cast<std::int64_t>(c.ids.size());
+  const std::vector<std::int64_t> all(c.ids.size() + 1, 1);
+  std::vector<std::int64_t> longer = c.ids;
+  longer.push_back(11);
+  const reference::Prompt next = reference::prompt_of(config_, longer, {}, {});
+  const at::Tensor whole =
+      reference::prompt_logits(config_, reference::checkpoint_weights(*checkpoint_), next, nullptr);
+  const at::Tensor step =
+      tensor_of(pipeline.decode(ints({1, 1}, {11}), ints({1, length + 1}, all), ints({1, 1}, {length}), cache));
+  EXPECT_LE(max_difference(step[0][0], whole[0][length]), kLogitTolerance);
+}
+
+}  // namespace
+}  // namespace q3vl
