@@ -2,8 +2,8 @@
 // package is written by hand from onnxruntime-genai's documented contract, without the exporter's own writers.
 #include <gtest/gtest.h>
 #include <onnx/onnx_pb.h>
-#include <stdlib.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -17,7 +17,7 @@
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;
 
 struct TensorInfo {
   std::string name;
@@ -112,7 +112,7 @@ struct Package {
     for (const auto& [file, bytes] : files) all[file] = bytes;
     for (const auto& [file, bytes] : all)
       if (bytes != "(absent)") std::ofstream(folder / file, std::ios::binary) << bytes;
-    const std::vector<std::string> found = q3vl::genai_contract_findings(folder);
+    std::vector<std::string> found = q3vl::genai_contract_findings(folder);
     fs::remove_all(folder);
     return found;
   }
@@ -129,11 +129,10 @@ Model decoder(bool multimodal) {
   }
   model.inputs.push_back({"attention_mask", kInt64, {"batch", "total"}});
   model.outputs.push_back({"logits", kFloat, {"batch", "1", "1000"}});
-  for (const std::string layer : {"0", "1"})
-    for (const std::string part : {"key", "value"}) {
-      model.inputs.push_back({"past_key_values." + layer + "." + part, kFloat, {"batch", "2", "past", "32"}});
-      model.outputs.push_back({"present." + layer + "." + part, kFloat, {"batch", "2", "total", "32"}});
-    }
+  for (const char* part : {"0.key", "0.value", "1.key", "1.value"}) {
+    model.inputs.push_back({std::string("past_key_values.").append(part), kFloat, {"batch", "2", "past", "32"}});
+    model.outputs.push_back({std::string("present.").append(part), kFloat, {"batch", "2", "total", "32"}});
+  }
   model.weights.push_back({});
   return model;
 }
@@ -261,7 +260,7 @@ TEST(GenaiContract, HoldsTheKeysOfGenaiConfig) {
        {[](Package& p) { model_of(p)["decoder"]["pipeline"] = Json::array(); },
         "genai_config.json: model.decoder.pipeline is not a key that onnxruntime-genai reads for model.type qwen3_vl"},
        {[](Package& p) { model_of(p)["type"] = "qwen3_vl_moe"; },
-        "genai_config.json: model.type is \"qwen3_vl_moe\", expected \"qwen3_vl\" or \"qwen3\""},
+        R"(genai_config.json: model.type is "qwen3_vl_moe", expected "qwen3_vl" or "qwen3")"},
        {[](Package& p) { p.config["search"]["top_k"] = nullptr; },
         "genai_config.json: search.top_k is null, expected an integer of 32 bits"},
        {[](Package& p) { p.config["search"]["max_length"] = 100.5; },
@@ -400,7 +399,7 @@ TEST(GenaiContract, HoldsTheImageTransforms) {
         "vision_processor.json: cannot open: No such file or directory"},
        {[](Package& p) { p.processor["size"] = 1; }, "vision_processor.json: expected one object called processor"},
        {[](Package& p) { p.processor["processor"]["transforms"][3]["op"] = 1; },
-        "vision_processor.json: transform 4 is not of the form {\"operation\": {\"name\", \"type\", \"attrs\"}}"},
+        R"(vision_processor.json: transform 4 is not of the form {"operation": {"name", "type", "attrs"}})"},
        {[](Package& p) { std::swap(p.transform(3), p.transform(4)); },
         "vision_processor.json: the transforms are DecodeImage, ConvertRGB, Resize, Normalize, Rescale, PatchImage, "
         "expected DecodeImage, ConvertRGB, Resize, Rescale, Normalize, PatchImage"},

@@ -216,7 +216,8 @@ TEST_P(Greedy, SixteenTokensWithTheCache) {
 
 INSTANTIATE_TEST_SUITE_P(Recorded, Greedy, testing::Values(TextCase{"t5", {{"v1", 96}}}, TextCase{"t5b", {}}));
 
-/// An untied language model of unrelated sizes: heads · head_dim is not hidden_size, and no block of 4 divides the widths.
+/// An untied language model of unrelated sizes: heads · head_dim is not hidden_size, and no block of 4 divides the
+/// widths.
 TextConfig odd_config() {
   return {.vocab_size = 37,
           .hidden_size = 22,

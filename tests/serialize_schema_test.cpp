@@ -4,8 +4,9 @@
 #include <onnx/checker.h>
 #include <onnx/defs/parser.h>
 #include <onnx/shape_inference/implementation.h>
-#include <stdlib.h>
 
+#include <array>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -102,7 +103,6 @@ TEST(MatMulNBits, Infers) {
 
 TEST(MatMulNBits, HoldsItsRules) {
   const Case& c = kMatMulNBits;
-  EXPECT_EQ(c.with("A, u", "A, u"), "Y: FLOAT[B, 3, 8]");
   EXPECT_EQ(c.with("[B,3,70]", "[B,3,64]"), "MatMulNBits: A is [B, 3, 64], expected a last dimension of K = 70");
   EXPECT_EQ(c.with("[8,3,16]", "[8,2,16]"),
             "MatMulNBits: B is [8, 2, 16], expected [8, 3, 16]: [N, ceil(K / block_size), block_size * bits / 8]");
@@ -351,8 +351,8 @@ TEST(RotaryEmbedding, HoldsItsRules) {
 }
 
 TEST(RegisterContribSchemas, MayBeCalledFromManyThreads) {
-  std::vector<std::thread> threads;
-  for (int i = 0; i < 4; ++i) threads.emplace_back(q3vl::register_contrib_schemas);
+  std::array<std::thread, 4> threads;
+  for (std::thread& thread : threads) thread = std::thread(q3vl::register_contrib_schemas);
   for (std::thread& thread : threads) thread.join();
   EXPECT_NE(onnx::OpSchemaRegistry::Schema("GroupQueryAttention", 1, "com.microsoft"), nullptr);
   EXPECT_NE(onnx::OpSchemaRegistry::Schema("SimplifiedLayerNormalization", 17, ""), nullptr);

@@ -11,6 +11,7 @@
 #include "checkpoint/checkpoint.h"
 #include "config/generation_config.h"
 #include "config/image_config.h"
+#include "support/command.h"
 #include "support/refusal.h"
 #include "support/temporary_folder.h"
 #include "synth/synth_checkpoint.h"
@@ -517,34 +518,57 @@ TEST(Synth, NothingIsOverwrittenAndNothingIsLeftBehind) {
             "there is no preset \"5b\"; presets: tiny, 2b, 4b, 8b, 32b");
 }
 
-/// The command line, with the program itself.
-int synth(const std::string& arguments) {
-  const std::string command = std::string(Q3VL_SYNTH) + " " + arguments + " >/dev/null 2>&1";
-  return WEXITSTATUS(std::system(command.c_str()));  // NOLINT(cert-env33-c): the shell is what a user has
-}
+class SynthProgram : public testing::Test {
+ protected:
+  /// Runs qwen3vl-synth with these arguments.
+  static CommandResult synth(std::vector<std::string> arguments,
+                             std::optional<std::chrono::milliseconds> interrupt_after = std::nullopt) {
+    arguments.insert(arguments.begin(), Q3VL_SYNTH);
+    return run_command(arguments, interrupt_after);
+  }
+  std::string out(const std::string& name) const { return (folder_ / name).string(); }
 
-TEST(SynthProgram, OptionsAndExitCodes) {
-  const TemporaryFolder folder;
-  const auto out = [&](const std::string& name) { return (folder / name).string(); };
-  EXPECT_EQ(synth("tiny " + out("a") + " --seed 3 --threads 2"), 0);
+  TemporaryFolder folder_;
+};
+
+TEST_F(SynthProgram, OptionsReachTheCheckpoint) {
+  const CommandResult result = synth({"tiny", out("a"), "--seed", "3", "--threads", "2"});
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_TRUE(result.out.starts_with(out("a") + ": 1498432 parameters in 121 tensors, 3.0 MB in 4 files, "))
+      << result.out;
   SynthOptions options = tiny_options();
   options.seed = 3;
-  write_synthetic_checkpoint(options, folder / "b");
-  EXPECT_EQ(files_of(folder / "a"), files_of(folder / "b"));
+  write_synthetic_checkpoint(options, folder_ / "b");
+  EXPECT_EQ(files_of(folder_ / "a"), files_of(folder_ / "b"));
 
-  EXPECT_EQ(synth("tiny " + out("c") + " --untied --dtype fp16 --sparse"), 0);
+  EXPECT_EQ(synth({"tiny", out("c"), "--untied", "--dtype", "fp16", "--sparse"}).exit_code, 0);
   options.model.text.tie_word_embeddings = false;
-  expect_layout(Checkpoint::open(folder / "c"), options.model, DataType::float16);
-  EXPECT_EQ(synth("8b " + out("d") + " --tied --sparse"), 0);
-  EXPECT_EQ(Checkpoint::open(folder / "d").find("lm_head.weight"), nullptr);
+  expect_layout(Checkpoint::open(folder_ / "c"), options.model, DataType::float16);
+  EXPECT_EQ(synth({"8b", out("d"), "--tied", "--sparse"}).exit_code, 0);
+  EXPECT_EQ(Checkpoint::open(folder_ / "d").find("lm_head.weight"), nullptr);
+  EXPECT_EQ(synth({"--help"}).exit_code, 0);
+}
 
-  EXPECT_EQ(synth("--help"), 0);
-  EXPECT_EQ(synth("tiny"), 2);
-  EXPECT_EQ(synth("tiny " + out("e") + " --tied --untied"), 2);
-  EXPECT_EQ(synth("tiny " + out("e") + " --dtype int4"), 2);
-  EXPECT_EQ(synth("small " + out("e")), 2);
-  EXPECT_EQ(synth("tiny " + out("a")), 5);
-  EXPECT_FALSE(fs::exists(folder / "e"));
+TEST_F(SynthProgram, RefusalsHaveASentenceAndAnExitCode) {
+  EXPECT_EQ(synth({"tiny"}).exit_code, 2);
+  EXPECT_EQ(synth({"tiny", out("e"), "--tied", "--untied"}).exit_code, 2);
+  EXPECT_EQ(synth({"tiny", out("e"), "--dtype", "int4"}).exit_code, 2);
+  const CommandResult unknown = synth({"small", out("e")});
+  EXPECT_EQ(unknown.exit_code, 2);
+  EXPECT_EQ(unknown.err, "error: there is no preset \"small\"; presets: tiny, 2b, 4b, 8b, 32b\n");
+  write_bytes(folder_ / "file", "kept");
+  const CommandResult occupied = synth({"tiny", folder_.path().string()});
+  EXPECT_EQ(occupied.exit_code, 5);
+  EXPECT_EQ(occupied.err,
+            "error: " + folder_.path().string() + ": is not empty; choose a new folder or empty this one\n");
+  EXPECT_EQ(files_of(folder_.path()), (std::map<std::string, std::string>{{"file", "kept"}}));
+}
+
+TEST_F(SynthProgram, AnInterruptLeavesNothingBehind) {
+  const CommandResult result = synth({"32b", out("big")}, std::chrono::milliseconds(500));
+  EXPECT_EQ(result.exit_code, 130);
+  EXPECT_EQ(result.err, "error: interrupted; nothing was left behind\n");
+  EXPECT_TRUE(fs::is_empty(folder_.path()));
 }
 
 }  // namespace

@@ -60,7 +60,7 @@ void parse_rope(const JsonObject& text, TextConfig& config) {
     text.fail(fmt::format("{} is {}, expected more than 1", theta_home.path_of("rope_theta"), config.rope_theta));
   // "type" is the spelling of configs written before rope_type existed.
   for (const std::string_view key : {"rope_type", "type"})
-    if (rope.has(key) && rope.string(key) != "default" && rope.string(key) != "mrope")
+    if (rope.has(key) && rope.string(key) != "default")
       unsupported(rope, fmt::format("{} is \"{}\"; only \"default\" is exported", rope.path_of(key), rope.string(key)));
   if (rope.has("mrope_interleaved") && !rope.boolean("mrope_interleaved"))
     unsupported(rope,

@@ -57,7 +57,7 @@ void Graph::sequence_output(const Value& value) {
   outputs_.push_back({.name = value.name, .type = value.type, .dims = {}, .sequence = true});
 }
 
-std::vector<Value> Graph::emit_some(const Scope& scope, std::string_view op_type, std::vector<Value> inputs,
+std::vector<Value> Graph::emit_some(const Scope& scope, std::string_view op_type, const std::vector<Value>& inputs,
                                     const std::vector<DataType>& types, const std::vector<bool>& wanted,
                                     std::vector<Attribute> attributes, std::string_view domain) {
   Node node{.name = unique(fmt::format("{}/{}", scope.path(), op_type)),
@@ -77,16 +77,16 @@ std::vector<Value> Graph::emit_some(const Scope& scope, std::string_view op_type
   return outputs;
 }
 
-std::vector<Value> Graph::emit_many(const Scope& scope, std::string_view op_type, std::vector<Value> inputs,
+std::vector<Value> Graph::emit_many(const Scope& scope, std::string_view op_type, const std::vector<Value>& inputs,
                                     const std::vector<DataType>& types, std::vector<Attribute> attributes,
                                     std::string_view domain) {
-  return emit_some(scope, op_type, std::move(inputs), types, std::vector<bool>(types.size(), true),
+  return emit_some(scope, op_type, inputs, types, std::vector<bool>(types.size(), true),
                    std::move(attributes), domain);
 }
 
-Value Graph::emit(const Scope& scope, std::string_view op_type, std::vector<Value> inputs, DataType type,
+Value Graph::emit(const Scope& scope, std::string_view op_type, const std::vector<Value>& inputs, DataType type,
                   std::vector<Attribute> attributes, std::string_view domain) {
-  return emit_many(scope, op_type, std::move(inputs), {type}, std::move(attributes), domain).front();
+  return emit_many(scope, op_type, inputs, {type}, std::move(attributes), domain).front();
 }
 
 Value Graph::constant(std::string name, DataType type, Shape shape, std::vector<std::byte> bytes) {

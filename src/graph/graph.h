@@ -109,16 +109,16 @@ class Graph {
   void sequence_output(const Value& value);
 
   /// One node with one output. `scope` names it: "<scope>/<op_type>".
-  Value emit(const Scope& scope, std::string_view op_type, std::vector<Value> inputs, DataType type,
+  Value emit(const Scope& scope, std::string_view op_type, const std::vector<Value>& inputs, DataType type,
              std::vector<Attribute> attributes = {}, std::string_view domain = "");
 
   /// One node with several outputs, one a type; unused ones cannot be left out.
-  std::vector<Value> emit_many(const Scope& scope, std::string_view op_type, std::vector<Value> inputs,
+  std::vector<Value> emit_many(const Scope& scope, std::string_view op_type, const std::vector<Value>& inputs,
                                const std::vector<DataType>& types, std::vector<Attribute> attributes = {},
                                std::string_view domain = "");
 
   /// The same, but outputs whose place in `wanted` is false get no name.
-  std::vector<Value> emit_some(const Scope& scope, std::string_view op_type, std::vector<Value> inputs,
+  std::vector<Value> emit_some(const Scope& scope, std::string_view op_type, const std::vector<Value>& inputs,
                                const std::vector<DataType>& types, const std::vector<bool>& wanted,
                                std::vector<Attribute> attributes = {}, std::string_view domain = "");
 

@@ -53,9 +53,8 @@ Value unsqueeze(Graph& g, const Scope& s, const Value& x, std::int64_t axis) {
   return g.emit(s, "Unsqueeze", {x, g.integers({axis})}, x.type);
 }
 
-Value concat(Graph& g, const Scope& s, std::vector<Value> parts, std::int64_t axis) {
-  const DataType type = parts.front().type;
-  return g.emit(s, "Concat", std::move(parts), type, {{"axis", axis}});
+Value concat(Graph& g, const Scope& s, const std::vector<Value>& parts, std::int64_t axis) {
+  return g.emit(s, "Concat", parts, parts.front().type, {{"axis", axis}});
 }
 
 std::vector<Value> split(Graph& g, const Scope& s, const Value& x, std::int64_t parts, std::int64_t axis) {

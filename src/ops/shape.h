@@ -33,7 +33,7 @@ Value gather(Graph& g, const Scope& s, const Value& x, const Value& indices, std
 /// A size-1 dimension put in at `axis`.
 Value unsqueeze(Graph& g, const Scope& s, const Value& x, std::int64_t axis);
 
-Value concat(Graph& g, const Scope& s, std::vector<Value> parts, std::int64_t axis);
+Value concat(Graph& g, const Scope& s, const std::vector<Value>& parts, std::int64_t axis);
 
 /// `parts` equal pieces along `axis`.
 std::vector<Value> split(Graph& g, const Scope& s, const Value& x, std::int64_t parts, std::int64_t axis);

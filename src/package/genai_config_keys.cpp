@@ -270,7 +270,7 @@ bool check_genai_config_keys(const Json& document, Findings& findings) {
     if (model.contains("type") && model["type"].is_string()) type = model["type"].get<std::string>();
   }
   if (type != "qwen3_vl" && type != "qwen3") {
-    findings.add(kGenaiConfigFile, fmt::format("model.type is \"{}\", expected \"qwen3_vl\" or \"qwen3\"", type));
+    findings.add(kGenaiConfigFile, fmt::format(R"(model.type is "{}", expected "qwen3_vl" or "qwen3")", type));
     return false;
   }
   Checker checker(type, findings);

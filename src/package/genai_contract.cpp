@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <utility>
 
 #include "base/json.h"
 #include "package/findings.h"
@@ -29,7 +30,7 @@ bool stays_inside(const std::string& name) {
 
 class PackageChecker {
  public:
-  explicit PackageChecker(const fs::path& package) : package_(package) {}
+  explicit PackageChecker(fs::path package) : package_(std::move(package)) {}
 
   std::vector<std::string> check() {
     const std::optional<Json> config = read_json(kGenaiConfigFile);
@@ -99,7 +100,7 @@ class PackageChecker {
     for (const InitializerSummary& initializer : graph.summary.initializers) {
       if (!initializer.external) continue;
       const ExternalData& data = *initializer.external;
-      if (sizes.count(data.location) == 0) sizes[data.location] = data_file_size(graph, folder, data.location);
+      if (!sizes.contains(data.location)) sizes[data.location] = data_file_size(graph, folder, data.location);
       auto& size = sizes[data.location];
       if (!size) continue;
       const std::uint64_t length =

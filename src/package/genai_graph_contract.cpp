@@ -83,7 +83,7 @@ class GraphReader {
   void expect_all_fed() {
     if (!complete_) return;
     for (const ValueInfo& input : graph_->summary.inputs)
-      if (asked_.count(input.name) == 0)
+      if (!asked_.contains(input.name))
         add(fmt::format("has an input {}, which onnxruntime-genai does not feed", input.name));
   }
 
@@ -94,6 +94,7 @@ class GraphReader {
     const bool type_known = std::find(types.begin(), types.end(), value.type) != types.end();
     if (type_known && value.dims.size() == rank && !value.sequence) return &value;
     std::vector<std::string_view> names;
+    names.reserve(types.size());
     for (const DataType type : types) names.push_back(name_of(type));
     add(fmt::format("{} is {}, expected {} of rank {}", value.name, to_text(value), fmt::join(names, " or "), rank));
     return nullptr;
@@ -221,7 +222,7 @@ class Checker {
     const std::string fed = name("decoder", "inputs", "input_ids", "input_ids");
     const std::string input_ids = name("embedding", "inputs", "input_ids");
     if (input_ids != fed)
-      add_config(fmt::format("model.embedding.inputs.input_ids is \"{}\", expected \"{}\", the name that is fed",
+      add_config(fmt::format(R"(model.embedding.inputs.input_ids is "{}", expected "{}", the name that is fed)",
                              input_ids, fed));
     else
       graph.input(input_ids, kIntegers, 2);

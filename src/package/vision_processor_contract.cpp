@@ -3,8 +3,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <array>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace q3vl {
@@ -85,7 +85,7 @@ std::string_view expected(Kind kind) {
 
 class Checker {
  public:
-  Checker(const std::string& file, Findings& findings) : file_(file), findings_(&findings) {}
+  Checker(std::string file, Findings& findings) : file_(std::move(file)), findings_(&findings) {}
 
   PatchSizes check(const Json& document) {
     const std::size_t before = findings_->size();
@@ -125,7 +125,7 @@ class Checker {
                                transform["operation"]["name"].is_string() && transform["operation"].contains("type") &&
                                transform["operation"]["type"].is_string();
       if (!well_formed) {
-        add(fmt::format("transform {} is not of the form {{\"operation\": {{\"name\", \"type\", \"attrs\"}}}}",
+        add(fmt::format(R"(transform {} is not of the form {{"operation": {{"name", "type", "attrs"}}}})",
                         operations.size() + 1));
         return {};
       }

@@ -108,6 +108,12 @@ const Graph* find_graph(const std::vector<NamedGraph>& graphs, const std::string
   return found == graphs.end() ? nullptr : found->graph.get();
 }
 
+/// A file whose bytes are known before the weights are read: a graph or a config.
+struct SmallFile {
+  ExportedFile file;
+  std::string bytes;
+};
+
 /// Everything that is read and decided before a byte is written.
 struct Plan {
   ModelConfig config;
@@ -117,7 +123,7 @@ struct Plan {
   WeightRequests requests;
   std::vector<NamedGraph> graphs;
   DataLayout layout;
-  std::vector<std::pair<ExportedFile, std::string>> texts;  // files whose bytes are known: graphs, configs
+  std::vector<SmallFile> small_files;
   std::vector<Asset> assets;
   std::int64_t max_length = 0;
   std::int64_t max_pixels = 0;
@@ -167,7 +173,7 @@ void add_client_files(Plan& plan, const ExportRequest& request, const ExportObse
   plan.max_length = choose_max_length(request, plan.config.text, observer);
   const auto add = [&](const char* name, const char* contents, const OrderedJson& document) {
     const std::string text = document.dump(2) + "\n";
-    plan.texts.push_back({{name, text.size(), contents}, text});
+    plan.small_files.push_back({{name, text.size(), contents}, text});
   };
   const PackageGraphs graphs{find_graph(plan.graphs, kVisionModelFile), find_graph(plan.graphs, kEmbeddingModelFile),
                              find_graph(plan.graphs, kTextModelFile)};
@@ -204,12 +210,12 @@ Plan make_plan(const ExportRequest& request, const ExportObserver& observer) {
             .requests = std::move(written),
             .graphs = std::move(graphs),
             .layout = {},
-            .texts = {},
+            .small_files = {},
             .assets = {}};
   for (const NamedGraph& named : plan.graphs) plan.layout.place(*named.graph, plan.requests, data_file(named.file));
   for (const NamedGraph& named : plan.graphs) {
     std::string bytes = onnx_model(*named.graph, plan.layout, Q3VL_VERSION);
-    plan.texts.push_back({{named.file, bytes.size(), named.contents}, std::move(bytes)});
+    plan.small_files.push_back({{named.file, bytes.size(), named.contents}, std::move(bytes)});
   }
   add_client_files(plan, request, observer);
   return plan;
@@ -218,7 +224,7 @@ Plan make_plan(const ExportRequest& request, const ExportObserver& observer) {
 /// The files of the finished package, but for the manifest, which lists them.
 std::vector<ExportedFile> list_files(const Plan& plan, const std::filesystem::path& checkpoint) {
   std::vector<ExportedFile> files;
-  for (const auto& [file, text] : plan.texts) {
+  for (const auto& [file, text] : plan.small_files) {
     files.push_back(file);
     const auto data = plan.layout.files().find(data_file(file.name));
     if (data != plan.layout.files().end()) files.push_back({data->first, data->second, "its weights"});
@@ -278,7 +284,7 @@ ExportReport export_package(const ExportRequest& request, const ExportObserver& 
   write_data_files(plan.layout, plan.checkpoint, folder.path(), threads, [&](std::uint64_t done) {
     observer.progress({done, total});
   });
-  for (const auto& [file, text] : plan.texts) write_text_file(folder.path() / file.name, text);
+  for (const auto& [file, text] : plan.small_files) write_text_file(folder.path() / file.name, text);
   copy_assets(request.checkpoint, plan.assets, folder.path());
   report.files.push_back(write_manifest(plan, report.files, folder.path()));
   check_package(plan, folder.path());

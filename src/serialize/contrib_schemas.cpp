@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 #include <onnx/defs/schema.h>
 
-#include <algorithm>
 #include <iterator>
+#include <utility>
 #include <vector>
 
 #include "qwen3vl_export/error.h"
@@ -317,7 +317,7 @@ void add_schema(OpSchema schema, const char* domain) {
 void register_contrib_schemas() {
   static const bool once = [] {
     auto& domains = onnx::OpSchemaRegistry::DomainToVersionRange::Instance();
-    if (domains.Map().count(kDomain) == 0) domains.AddDomainToVersion(kDomain, 1, 1);
+    if (!domains.Map().contains(kDomain)) domains.AddDomainToVersion(kDomain, 1, 1);
     for (OpSchema& schema : attention_schemas()) add_schema(std::move(schema), kDomain);
     for (const auto make :
          {matmul_nbits, gather_block_quantized, fused_matmul, skip_simplified_layer_norm, fast_gelu, gelu, quick_gelu})

@@ -29,7 +29,7 @@ class Reader {
       weights.insert(tensor.name());
     }
     for (const onnx::ValueInfoProto& input : graph.input())
-      if (weights.count(input.name()) == 0) summary.inputs.push_back(value("input", input));
+      if (!weights.contains(input.name())) summary.inputs.push_back(value("input", input));
     for (const onnx::ValueInfoProto& output : graph.output()) summary.outputs.push_back(value("output", output));
     count_operators(graph, summary.operators);
     return summary;

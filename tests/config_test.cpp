@@ -1,0 +1,460 @@
+// config.json and its sisters: what is read, both dialects alike, and every refusal in its exact words.
+#include <gtest/gtest.h>
+
+#include "config/generation_config.h"
+#include "config/image_config.h"
+#include "config/model_config.h"
+#include "support/refusal.h"
+#include "support/temporary_folder.h"
+
+namespace q3vl {
+namespace {
+
+using Ids = std::vector<std::int64_t>;
+
+constexpr const char* kConfig = R"({
+  "architectures": ["Qwen3VLForConditionalGeneration"],
+  "image_token_id": 1012, "video_token_id": 1013, "vision_start_token_id": 1009, "vision_end_token_id": 1010,
+  "model_type": "qwen3_vl",
+  "tie_word_embeddings": false,
+  "text_config": {
+    "attention_bias": false, "bos_token_id": 1000, "eos_token_id": 1002, "head_dim": 24, "hidden_act": "silu",
+    "hidden_size": 128, "intermediate_size": 260, "max_position_embeddings": 4096, "model_type": "qwen3_vl_text",
+    "num_attention_heads": 6, "num_hidden_layers": 4, "num_key_value_heads": 2, "rms_norm_eps": 1e-06,
+    "rope_scaling": {"mrope_interleaved": true, "mrope_section": [5, 4, 3], "rope_type": "default"},
+    "rope_theta": 5000000, "tie_word_embeddings": false, "vocab_size": 1024
+  },
+  "vision_config": {
+    "deepstack_visual_indexes": [4, 1], "depth": 6, "hidden_act": "gelu_pytorch_tanh", "hidden_size": 96, "in_channels": 3,
+    "intermediate_size": 130, "num_heads": 4, "num_position_embeddings": 225, "out_hidden_size": 128, "patch_size": 16,
+    "spatial_merge_size": 2, "temporal_patch_size": 2
+  }
+})";
+
+Json config() {
+  return Json::parse(kConfig);
+}
+
+ModelConfig parse(const Json& document) {
+  return parse_model_config(document, "config.json");
+}
+
+TEST(ModelConfigs, EveryValueIsReadFromItsKey) {
+  const ModelConfig c = parse(config());
+  EXPECT_EQ(c.text.vocab_size, 1024);
+  EXPECT_EQ(c.text.hidden_size, 128);
+  EXPECT_EQ(c.text.intermediate_size, 260);
+  EXPECT_EQ(c.text.num_hidden_layers, 4);
+  EXPECT_EQ(c.text.num_attention_heads, 6);
+  EXPECT_EQ(c.text.num_key_value_heads, 2);
+  EXPECT_EQ(c.text.head_dim, 24);
+  EXPECT_EQ(c.text.max_position_embeddings, 4096);
+  EXPECT_EQ(c.text.rms_norm_eps, 1e-6);
+  EXPECT_EQ(c.text.rope_theta, 5e6);
+  EXPECT_EQ(c.text.mrope_section, (Ids{5, 4, 3}));
+  EXPECT_FALSE(c.text.tie_word_embeddings);
+  EXPECT_EQ(c.vision.depth, 6);
+  EXPECT_EQ(c.vision.hidden_size, 96);
+  EXPECT_EQ(c.vision.intermediate_size, 130);
+  EXPECT_EQ(c.vision.num_heads, 4);
+  EXPECT_EQ(c.vision.in_channels, 3);
+  EXPECT_EQ(c.vision.patch_size, 16);
+  EXPECT_EQ(c.vision.temporal_patch_size, 2);
+  EXPECT_EQ(c.vision.spatial_merge_size, 2);
+  EXPECT_EQ(c.vision.num_position_embeddings, 225);
+  EXPECT_EQ(c.vision.out_hidden_size, 128);
+  EXPECT_EQ(c.vision.deepstack_visual_indexes, (Ids{4, 1}));
+  EXPECT_EQ(c.image_token_id, 1012);
+  EXPECT_EQ(c.video_token_id, 1013);
+  EXPECT_EQ(c.vision_start_token_id, 1009);
+  EXPECT_EQ(c.vision_end_token_id, 1010);
+  EXPECT_EQ(c.bos_token_id, 1000);
+  EXPECT_EQ(c.eos_token_ids, Ids{1002});
+  EXPECT_EQ(c.pad_token_id, std::nullopt);
+
+  EXPECT_EQ(c.vision.head_dim(), 24);
+  EXPECT_EQ(c.vision.merge_unit(), 4);
+  EXPECT_EQ(c.vision.merged_hidden_size(), 384);
+  EXPECT_EQ(c.vision.patch_values(), 1536);
+  EXPECT_EQ(c.vision.position_table_side(), 15);
+  EXPECT_EQ(c.deepstack_levels(), 2);
+  EXPECT_EQ(c.features_width(), 384);
+}
+
+TEST(ModelConfigs, BothDialectsSayTheSame) {
+  Json newer = config();
+  Json& text = newer["text_config"];
+  text["rope_parameters"] = text["rope_scaling"];
+  text["rope_parameters"]["rope_theta"] = text["rope_theta"];
+  text.erase("rope_scaling");
+  text.erase("rope_theta");
+  text.erase("tie_word_embeddings");
+  const TextConfig a = parse(config()).text;
+  const TextConfig b = parse(newer).text;
+  EXPECT_EQ(a.rope_theta, b.rope_theta);
+  EXPECT_EQ(a.mrope_section, b.mrope_section);
+  EXPECT_EQ(a.tie_word_embeddings, b.tie_word_embeddings);
+
+  text["rope_parameters"].erase("rope_theta");
+  text["rope_theta"] = 10000.0;
+  EXPECT_EQ(parse(newer).text.rope_theta, 10000.0);
+  text["rope_parameters"].erase("rope_type");
+  text["rope_parameters"]["type"] = "default";
+  EXPECT_EQ(parse(newer).text.mrope_section, (Ids{5, 4, 3}));
+}
+
+TEST(ModelConfigs, WhatMayBeAbsentOrNull) {
+  Json c = config();
+  for (const char* key : {"attention_bias", "hidden_act", "bos_token_id", "eos_token_id", "tie_word_embeddings"})
+    c["text_config"].erase(key);
+  c["text_config"]["pad_token_id"] = nullptr;
+  c["text_config"]["rope_scaling"].erase("mrope_interleaved");
+  c["vision_config"].erase("hidden_act");
+  c["vision_config"]["deepstack_visual_indexes"] = Json::array();
+  c["quantization_config"] = nullptr;
+  const ModelConfig parsed = parse(c);
+  EXPECT_EQ(parsed.bos_token_id, std::nullopt);
+  EXPECT_EQ(parsed.pad_token_id, std::nullopt);
+  EXPECT_TRUE(parsed.eos_token_ids.empty());
+  EXPECT_EQ(parsed.features_width(), 128);
+
+  c.erase("tie_word_embeddings");
+  c["text_config"]["tie_word_embeddings"] = true;
+  c["text_config"]["eos_token_id"] = {1002, 1000};
+  EXPECT_TRUE(parse(c).text.tie_word_embeddings);
+  EXPECT_EQ(parse(c).eos_token_ids, (Ids{1002, 1000}));
+}
+
+/// A config.json with one value changed (a JSON pointer; a null value removes the key), and how it is refused.
+struct Refused {
+  const char* pointer;
+  const char* value;
+  ErrorKind kind;
+  const char* message;
+};
+
+void PrintTo(const Refused& row, std::ostream* out) {
+  *out << row.pointer << " = " << row.value;
+}
+
+Json edited(Json document, const Refused& row) {
+  const Json::json_pointer pointer(row.pointer);
+  if (const Json value = Json::parse(row.value); value.is_null())
+    document.at(pointer.parent_pointer()).erase(pointer.back());
+  else
+    document[pointer] = value;
+  return document;
+}
+
+class ConfigRefusal : public testing::TestWithParam<Refused> {};
+
+TEST_P(ConfigRefusal, SaysWhy) {
+  const Json document = edited(config(), GetParam());
+  EXPECT_EQ(refusal(GetParam().kind, [&] { parse(document); }), std::string("config.json: ") + GetParam().message);
+}
+
+constexpr ErrorKind kBad = ErrorKind::bad_input;
+constexpr ErrorKind kUnsupported = ErrorKind::unsupported;
+
+INSTANTIATE_TEST_SUITE_P(
+    Architecture, ConfigRefusal,
+    testing::Values(
+        Refused{"/model_type", "null", kBad, "model_type is missing"},
+        Refused{"/model_type", "7", kBad, "model_type is 7, expected a string"},
+        Refused{"/model_type", "\"phi4mm\"", kUnsupported,
+                "model_type is \"phi4mm\"; this program exports dense Qwen3-VL models (model_type \"qwen3_vl\")"},
+        Refused{"/model_type", "\"qwen2_5_vl\"", kUnsupported,
+                "model_type is \"qwen2_5_vl\"; this program exports dense Qwen3-VL models (model_type \"qwen3_vl\")"},
+        Refused{"/model_type", "\"qwen3_vl_moe\"", kUnsupported,
+                "model_type is \"qwen3_vl_moe\", a mixture of experts; this program exports dense Qwen3-VL models "
+                "(model_type \"qwen3_vl\")"},
+        Refused{
+            "/quantization_config", R"({"quant_method": "fp8"})", kUnsupported,
+            "quantization_config: the checkpoint is quantised already; export the original bf16, fp16 or fp32 weights"},
+        Refused{"/text_config", "null", kBad, "text_config is missing"},
+        Refused{"/vision_config", "[]", kBad, "vision_config is an array, expected an object"},
+        Refused{"/tie_word_embeddings", "true", kBad,
+                "tie_word_embeddings is true, but text_config.tie_word_embeddings is false"},
+        Refused{"/tie_word_embeddings", "0", kBad, "tie_word_embeddings is 0, expected true or false"},
+        Refused{"/image_token_id", "null", kBad, "image_token_id is missing"},
+        Refused{"/image_token_id", "1024", kBad, "image_token_id is 1024, expected an integer from 0 to 1023"},
+        Refused{"/video_token_id", "-1", kBad, "video_token_id is -1, expected an integer from 0 to 1023"},
+        Refused{"/vision_start_token_id", "1024", kBad,
+                "vision_start_token_id is 1024, expected an integer from 0 to 1023"},
+        Refused{"/vision_end_token_id", "\"x\"", kBad,
+                "vision_end_token_id is \"x\", expected an integer from 0 to 1023"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Text, ConfigRefusal,
+    testing::Values(Refused{"/text_config/hidden_act", "\"gelu\"", kUnsupported,
+                            "text_config.hidden_act is \"gelu\"; only \"silu\" is exported"},
+                    Refused{"/text_config/attention_bias", "true", kUnsupported,
+                            "text_config.attention_bias is true; only models without it are exported"},
+                    Refused{"/text_config/vocab_size", "0", kBad,
+                            "text_config.vocab_size is 0, expected an integer from 1 to 16777216"},
+                    Refused{"/text_config/hidden_size", "1048577", kBad,
+                            "text_config.hidden_size is 1048577, expected an integer from 1 to 1048576"},
+                    Refused{"/text_config/intermediate_size", "256.0", kBad,
+                            "text_config.intermediate_size is 256.0, expected an integer from 1 to 1048576"},
+                    Refused{"/text_config/num_hidden_layers", "4097", kBad,
+                            "text_config.num_hidden_layers is 4097, expected an integer from 1 to 4096"},
+                    Refused{"/text_config/num_attention_heads", "\"6\"", kBad,
+                            "text_config.num_attention_heads is \"6\", expected an integer from 1 to 1048576"},
+                    Refused{"/text_config/num_attention_heads", "1048576", kBad,
+                            "text_config.num_attention_heads × head_dim is 25165824, expected at most 1048576"},
+                    Refused{"/text_config/num_key_value_heads", "7", kBad,
+                            "text_config.num_key_value_heads is 7, expected an integer from 1 to 6"},
+                    Refused{"/text_config/num_key_value_heads", "4", kBad,
+                            "text_config.num_key_value_heads is 4, which does not divide num_attention_heads, 6"},
+                    Refused{"/text_config/head_dim", "null", kBad, "text_config.head_dim is missing"},
+                    Refused{"/text_config/head_dim", "20", kUnsupported,
+                            "text_config.head_dim is 20; ONNX Runtime's GroupQueryAttention needs a multiple of 8"},
+                    Refused{"/text_config/max_position_embeddings", "0", kBad,
+                            "text_config.max_position_embeddings is 0, expected an integer from 1 to 2147483648"},
+                    Refused{"/text_config/rms_norm_eps", "0", kBad,
+                            "text_config.rms_norm_eps is 0, expected more than 0"},
+                    Refused{"/text_config/rms_norm_eps", "\"1e-6\"", kBad,
+                            "text_config.rms_norm_eps is \"1e-6\", expected a finite number"},
+                    Refused{"/text_config/bos_token_id", "1024", kBad,
+                            "text_config.bos_token_id is 1024, expected an integer from 0 to 1023"},
+                    Refused{"/text_config/pad_token_id", "-1", kBad,
+                            "text_config.pad_token_id is -1, expected an integer from 0 to 1023"},
+                    Refused{"/text_config/eos_token_id", "1024", kBad,
+                            "text_config.eos_token_id is 1024, expected an integer from 0 to 1023"},
+                    Refused{"/text_config/eos_token_id", "[3, 1024]", kBad,
+                            "text_config.eos_token_id holds 1024, expected an array of integers from 0 to 1023"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Rope, ConfigRefusal,
+    testing::Values(
+        Refused{"/text_config/rope_scaling", "null", kBad,
+                "text_config.rope_parameters is missing, and so is the older text_config.rope_scaling"},
+        Refused{"/text_config/rope_scaling", "[]", kBad, "text_config.rope_scaling is an array, expected an object"},
+        Refused{"/text_config/rope_theta", "null", kBad, "text_config.rope_theta is missing"},
+        Refused{"/text_config/rope_theta", "1", kBad, "text_config.rope_theta is 1, expected more than 1"},
+        Refused{"/text_config/rope_parameters", R"({"rope_theta": 0.5, "mrope_section": [5, 4, 3]})", kBad,
+                "text_config.rope_parameters.rope_theta is 0.5, expected more than 1"},
+        Refused{"/text_config/rope_scaling/rope_type", "\"yarn\"", kUnsupported,
+                "text_config.rope_scaling.rope_type is \"yarn\"; only \"default\" is exported"},
+        Refused{"/text_config/rope_scaling/type", "\"linear\"", kUnsupported,
+                "text_config.rope_scaling.type is \"linear\"; only \"default\" is exported"},
+        Refused{"/text_config/rope_parameters",
+                R"({"rope_theta": 5e6, "rope_type": "dynamic", "mrope_section": [5, 4, 3]})", kUnsupported,
+                "text_config.rope_parameters.rope_type is \"dynamic\"; only \"default\" is exported"},
+        Refused{"/text_config/rope_scaling/mrope_interleaved", "false", kUnsupported,
+                "text_config.rope_scaling.mrope_interleaved is false; only interleaved MRoPE is exported"},
+        Refused{"/text_config/rope_scaling/mrope_section", "null", kBad,
+                "text_config.rope_scaling.mrope_section is missing"},
+        Refused{"/text_config/rope_scaling/mrope_section", "[6, 6]", kBad,
+                "text_config.rope_scaling.mrope_section has 2 entries, expected 3 (time, height, width)"},
+        Refused{"/text_config/rope_scaling/mrope_section", "[5, 4, 4]", kBad,
+                "text_config.rope_scaling.mrope_section is [5, 4, 4], whose sum must be head_dim / 2 = 12"},
+        Refused{"/text_config/rope_scaling/mrope_section", "[5, 8, -1]", kBad,
+                "text_config.rope_scaling.mrope_section holds -1, expected an array of integers from 0 to 1048576"},
+        Refused{"/text_config/rope_scaling/mrope_section", "[3, 5, 4]", kBad,
+                "text_config.rope_scaling.mrope_section is [3, 5, 4]: interleaving 5 frequencies at every third place "
+                "does not fit into 12"},
+        Refused{"/text_config/rope_scaling/mrope_section", "[3, 4, 5]", kBad,
+                "text_config.rope_scaling.mrope_section is [3, 4, 5]: interleaving 5 frequencies at every third place "
+                "does not fit into 12"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Vision, ConfigRefusal,
+    testing::Values(
+        Refused{"/vision_config/hidden_act", "\"gelu\"", kUnsupported,
+                "vision_config.hidden_act is \"gelu\"; only \"gelu_pytorch_tanh\" is exported"},
+        Refused{"/vision_config/depth", "0", kBad, "vision_config.depth is 0, expected an integer from 1 to 4096"},
+        Refused{"/vision_config/hidden_size", "null", kBad, "vision_config.hidden_size is missing"},
+        Refused{"/vision_config/intermediate_size", "-1", kBad,
+                "vision_config.intermediate_size is -1, expected an integer from 1 to 1048576"},
+        Refused{"/vision_config/num_heads", "5", kBad,
+                "vision_config.num_heads is 5, which does not divide hidden_size, 96"},
+        Refused{"/vision_config/num_heads", "16", kBad,
+                "vision_config.hidden_size / num_heads is 6, expected a multiple of 4 for the rotary embedding of rows "
+                "and columns"},
+        Refused{"/vision_config/in_channels", "65", kBad,
+                "vision_config.in_channels is 65, expected an integer from 1 to 64"},
+        Refused{"/vision_config/patch_size", "0", kBad,
+                "vision_config.patch_size is 0, expected an integer from 1 to 1024"},
+        Refused{"/vision_config/temporal_patch_size", "0", kBad,
+                "vision_config.temporal_patch_size is 0, expected an integer from 1 to 64"},
+        Refused{"/vision_config/spatial_merge_size", "null", kBad, "vision_config.spatial_merge_size is missing"},
+        Refused{"/vision_config/num_position_embeddings", "224", kBad,
+                "vision_config.num_position_embeddings is 224, expected a square number"},
+        Refused{"/vision_config/out_hidden_size", "96", kBad,
+                "vision_config.out_hidden_size is 96, expected text_config.hidden_size, 128"},
+        Refused{"/vision_config/deepstack_visual_indexes", "null", kBad,
+                "vision_config.deepstack_visual_indexes is missing"},
+        Refused{"/vision_config/deepstack_visual_indexes", "[6]", kBad,
+                "vision_config.deepstack_visual_indexes holds 6, expected an array of integers from 0 to 5"},
+        Refused{"/vision_config/deepstack_visual_indexes", "[1, 3, 1]", kBad,
+                "vision_config.deepstack_visual_indexes is [1, 3, 1], which names a block twice"},
+        Refused{"/vision_config/deepstack_visual_indexes", "[0, 1, 2, 3, 4]", kBad,
+                "vision_config.deepstack_visual_indexes has 5 entries, but only 4 text layers could take them"}));
+
+TEST(ModelConfigs, TiedMustBeSaidSomewhere) {
+  Json c = config();
+  c.erase("tie_word_embeddings");
+  c["text_config"].erase("tie_word_embeddings");
+  EXPECT_EQ(refusal(kBad, [&] { parse(c); }),
+            "config.json: tie_word_embeddings is missing, at the top and in text_config");
+}
+
+/// Interleaved sections that just fit: height at 1, 4, 7 … and width at 2, 5, 8 … below head_dim / 2.
+TEST(ModelConfigs, TheWidestInterleavingsFit) {
+  const auto fits = [](int head_dim, const Ids& section) {
+    Json c = config();
+    c["text_config"]["head_dim"] = head_dim;
+    c["text_config"]["rope_scaling"]["mrope_section"] = section;
+    return parse(c).text.mrope_section == section;
+  };
+  EXPECT_TRUE(fits(128, {24, 20, 20}));
+  EXPECT_TRUE(fits(24, {4, 4, 4}));
+  EXPECT_TRUE(fits(16, {3, 3, 2}));  // of 0 … 7: height 1, 4, 7, width 2, 5
+}
+
+class ConfigFiles : public testing::Test {
+ protected:
+  std::string path(const std::string& name) const { return (folder_ / name).string(); }
+  void write(const std::string& name, const std::string& text) const { write_bytes(folder_ / name, text); }
+
+  TemporaryFolder folder_;
+  ModelConfig model_ = parse(config());
+};
+
+TEST_F(ConfigFiles, TheMessagesOfFilesNameTheirPath) {
+  EXPECT_EQ(refusal(kBad, [&] { read_model_config(folder_.path()); }),
+            path("config.json") + ": cannot open: No such file or directory");
+  write("config.json", "{}");
+  EXPECT_EQ(refusal(kBad, [&] { read_model_config(folder_.path()); }), path("config.json") + ": model_type is missing");
+  write("config.json", kConfig);
+  EXPECT_EQ(read_model_config(folder_.path()).text.head_dim, 24);
+}
+
+TEST_F(ConfigFiles, GenerationConfigGoesBeforeConfig) {
+  const auto read = [&] { return read_generation_config(folder_.path(), model_); };
+  GenerationConfig g = read();
+  EXPECT_EQ(g.eos_token_ids, Ids{1002});
+  EXPECT_EQ(g.bos_token_id, 1000);
+  EXPECT_EQ(g.pad_token_id, 1002);
+  EXPECT_FALSE(g.do_sample);
+  EXPECT_EQ(g.top_k, 50);
+  EXPECT_EQ(g.temperature, 1.0);
+
+  write("generation_config.json",
+        R"({"bos_token_id": 7, "pad_token_id": 8, "eos_token_id": [9, 10], "do_sample": true, "top_k": 20,
+                                      "top_p": 0.8, "temperature": 0.7, "repetition_penalty": 1.05})");
+  g = read();
+  EXPECT_EQ(g.eos_token_ids, (Ids{9, 10}));
+  EXPECT_EQ(g.bos_token_id, 7);
+  EXPECT_EQ(g.pad_token_id, 8);
+  EXPECT_TRUE(g.do_sample);
+  EXPECT_EQ(g.top_k, 20);
+  EXPECT_EQ(g.top_p, 0.8);
+  EXPECT_EQ(g.temperature, 0.7);
+  EXPECT_EQ(g.repetition_penalty, 1.05);
+
+  write("generation_config.json", R"({"eos_token_id": 9})");
+  EXPECT_EQ(read().eos_token_ids, Ids{9});
+  EXPECT_EQ(read().pad_token_id, 9);
+
+  const auto expect = [&](const std::string& text, const std::string& message) {
+    write("generation_config.json", text);
+    EXPECT_EQ(refusal(kBad, read), path("generation_config.json") + ": " + message);
+  };
+  expect("[]", "the document is an array, expected an object");
+  expect(R"({"bos_token_id": 1024})", "bos_token_id is 1024, expected an integer from 0 to 1023");
+  expect(R"({"pad_token_id": "x"})", "pad_token_id is \"x\", expected an integer from 0 to 1023");
+  expect(R"({"eos_token_id": -1})", "eos_token_id is -1, expected an integer from 0 to 1023");
+  expect(R"({"eos_token_id": [1, 1024]})", "eos_token_id holds 1024, expected an array of integers from 0 to 1023");
+  expect(R"({"do_sample": 1})", "do_sample is 1, expected true or false");
+  expect(R"({"top_k": 0.5})", "top_k is 0.5, expected an integer from 0 to 16777216");
+  expect(R"({"top_p": "x"})", "top_p is \"x\", expected a finite number");
+  expect(R"({"temperature": true})", "temperature is true, expected a finite number");
+  expect(R"({"repetition_penalty": []})", "repetition_penalty is an array, expected a finite number");
+  model_.eos_token_ids.clear();
+  expect("{}",
+         "eos_token_id is missing, here and in config.json's text_config; no client would know where an answer ends");
+}
+
+constexpr const char* kPreprocessor = R"({
+  "size": {"longest_edge": 16777216, "shortest_edge": 65536}, "patch_size": 16, "temporal_patch_size": 2, "merge_size": 2,
+  "image_mean": [0.5, 0.25, 0.125], "image_std": [0.5, 0.5, 1], "do_resize": true, "do_normalize": true})";
+
+TEST_F(ConfigFiles, ImageSettingsInEitherFileAndEitherSpelling) {
+  const auto expect_settings = [&](double rescale_factor) {
+    const ImageConfig image = read_image_config(folder_.path(), model_.vision);
+    EXPECT_EQ(image.min_pixels, 65536);
+    EXPECT_EQ(image.max_pixels, 16777216);
+    EXPECT_EQ(image.patch_size, 16);
+    EXPECT_EQ(image.temporal_patch_size, 2);
+    EXPECT_EQ(image.merge_size, 2);
+    EXPECT_EQ(image.image_mean, (std::vector<double>{0.5, 0.25, 0.125}));
+    EXPECT_EQ(image.image_std, (std::vector<double>{0.5, 0.5, 1}));
+    EXPECT_EQ(image.rescale_factor, rescale_factor);
+  };
+  EXPECT_EQ(
+      refusal(kBad, [&] { read_image_config(folder_.path(), model_.vision); }),
+      path("preprocessor_config.json") +
+          ": is missing, and so is processor_config.json; without the image settings no client can prepare a picture");
+  write("processor_config.json", R"({"image_processor": )" + std::string(kPreprocessor) + "}");
+  expect_settings(1.0 / 255);
+  Json older = Json::parse(kPreprocessor);
+  older.erase("size");
+  older["min_pixels"] = 65536;
+  older["max_pixels"] = 16777216;
+  older["rescale_factor"] = 0.5;
+  write("preprocessor_config.json", older.dump());  // it goes before the nested settings
+  expect_settings(0.5);
+}
+
+TEST_F(ConfigFiles, ImageSettingsThatDoNotFit) {
+  const auto expect = [&](const Refused& row) {
+    const Json settings = edited(Json::parse(kPreprocessor), row);
+    const auto read = [&] { read_image_config(folder_.path(), model_.vision); };
+    write("preprocessor_config.json", settings.dump());
+    EXPECT_EQ(refusal(row.kind, read), path("preprocessor_config.json") + ": " + row.message);
+  };
+  expect({"/patch_size", "14", kBad,
+          "patch_size is 14, but config.json says vision_config.patch_size = 16; the files do not belong together"});
+  expect({"/temporal_patch_size", "1", kBad,
+          "temporal_patch_size is 1, but config.json says vision_config.temporal_patch_size = 2; the files do not "
+          "belong together"});
+  expect(
+      {"/merge_size", "4", kBad,
+       "merge_size is 4, but config.json says vision_config.spatial_merge_size = 2; the files do not belong together"});
+  expect({"/merge_size", "null", kBad, "merge_size is missing"});
+  expect({"/patch_size", "0", kBad, "patch_size is 0, expected an integer from 1 to 1024"});
+  expect({"/size", "null", kBad, "min_pixels is missing"});
+  expect({"/size", "224", kBad, "size is 224, expected an object"});
+  expect({"/size/longest_edge", "null", kBad, "size.longest_edge is missing"});
+  expect({"/size/shortest_edge", "0", kBad, "size.shortest_edge is 0, expected an integer from 1 to 1099511627776"});
+  expect({"/size/shortest_edge", "16777217", kBad,
+          "size.shortest_edge is 16777217 pixels, expected at most size.longest_edge, which is 16777216"});
+  expect({"/image_mean", "[0.5]", kBad, "image_mean has 1 values, expected 3, one a channel"});
+  expect({"/image_std", "[0.5, 0.5, 0.5, 0.5]", kBad, "image_std has 4 values, expected 3, one a channel"});
+  expect({"/image_std", "[0.5, 0, 0.5]", kBad, "image_std holds 0, expected numbers above 0"});
+  expect({"/image_mean", "0.5", kBad, "image_mean is 0.5, expected an array of numbers"});
+  expect({"/image_mean", "[0.5, \"x\", 0.5]", kBad, "image_mean holds \"x\", expected numbers"});
+  expect({"/rescale_factor", "\"1/255\"", kBad, "rescale_factor is \"1/255\", expected a finite number"});
+  for (const char* step : {"do_resize", "do_rescale", "do_normalize"}) {
+    const std::string message =
+        std::string(step) + " is false; only models whose pictures are resized, rescaled and normalised are exported";
+    expect({(std::string("/") + step).c_str(), "false", kUnsupported, message.c_str()});
+  }
+
+  std::filesystem::remove(folder_ / "preprocessor_config.json");
+  write("processor_config.json", "{}");
+  EXPECT_EQ(refusal(kBad, [&] { read_image_config(folder_.path(), model_.vision); }),
+            path("processor_config.json") + ": image_processor is missing");
+  Json nested = Json::parse(kPreprocessor);
+  nested["patch_size"] = 14;
+  write("processor_config.json", Json{{"image_processor", nested}}.dump());
+  EXPECT_EQ(refusal(kBad, [&] { read_image_config(folder_.path(), model_.vision); }),
+            path("processor_config.json") +
+                ": image_processor.patch_size is 14, but config.json says vision_config.patch_size = 16; the "
+                "files do not belong together");
+}
+
+}  // namespace
+}  // namespace q3vl
