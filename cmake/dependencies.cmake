@@ -27,7 +27,7 @@ target_link_libraries(q3vl_onnx INTERFACE ${ONNX_LIBRARY} ${ONNX_PROTO_LIBRARY} 
 
 # ONNX Runtime's headers, for the modules that run packages. The library itself is opened at run time.
 find_path(Q3VL_ORT_HEADERS onnxruntime_c_api.h
-          PATHS ${Q3VL_ONNXRUNTIME_INCLUDE_DIR}
+          HINTS ${Q3VL_ONNXRUNTIME_INCLUDE_DIR}
           PATH_SUFFIXES onnxruntime onnxruntime/core/session)
 if(Q3VL_ORT_HEADERS)
   add_library(q3vl_ort_headers INTERFACE)

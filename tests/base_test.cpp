@@ -215,10 +215,15 @@ TEST(JsonText, NestingIsBounded) {
 }
 
 TEST(JsonObjects, EveryAccessSaysWhatItFoundAndExpected) {
+  const auto accents = [](int count) {
+    std::string text;
+    for (int i = 0; i < count; ++i) text += "\u00e9";
+    return text;
+  };
   const Json document = parse_json(R"({"n": 5, "big": 18446744073709551615, "f": 2.5, "t": true, "s": "text", "z": null,
       "a": [1, 2], "m": [1, "x"], "w": [1, 18446744073709551615], "o": {"i": "deep"}, "e": [], "h": [0.5, 1],
       "long": "0123456789012345678901234567890123456789012345678901234567890123456789",
-      "wide": "a\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9"})",
+      "wide": "a)" + accents(30) + R"("})",
                                    "c.json");
   const JsonObject root(document, "c.json");
   EXPECT_EQ(root.integer("n", 5, 5), 5);
@@ -264,9 +269,7 @@ TEST(JsonObjects, EveryAccessSaysWhatItFoundAndExpected) {
   expect([&] { root.boolean("long"); },
          "long is \"01234567890123456789012345678901234567890123456789012345..., expected true or false");
   // Cut between characters, not inside one.
-  std::string whole = "\"a";
-  for (int i = 0; i < 27; ++i) whole += "\u00e9";
-  expect([&] { root.boolean("wide"); }, "wide is " + whole + "..., expected true or false");
+  expect([&] { root.boolean("wide"); }, "wide is \"a" + accents(27) + "..., expected true or false");
 
   EXPECT_EQ(refusal(ErrorKind::usage, [&] { JsonObject(document["a"], "r", "", ErrorKind::usage); }),
             "r: the document is an array, expected an object");

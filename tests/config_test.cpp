@@ -25,9 +25,9 @@ constexpr const char* kConfig = R"({
     "rope_theta": 5000000, "tie_word_embeddings": false, "vocab_size": 1024
   },
   "vision_config": {
-    "deepstack_visual_indexes": [4, 1], "depth": 6, "hidden_act": "gelu_pytorch_tanh", "hidden_size": 96, "in_channels": 3,
-    "intermediate_size": 130, "num_heads": 4, "num_position_embeddings": 225, "out_hidden_size": 128, "patch_size": 16,
-    "spatial_merge_size": 2, "temporal_patch_size": 2
+    "deepstack_visual_indexes": [4, 1], "depth": 6, "hidden_act": "gelu_pytorch_tanh", "hidden_size": 96,
+    "in_channels": 3, "intermediate_size": 130, "num_heads": 4, "num_position_embeddings": 225, "out_hidden_size": 128,
+    "patch_size": 16, "spatial_merge_size": 2, "temporal_patch_size": 2
   }
 })";
 
@@ -378,7 +378,8 @@ TEST_F(ConfigFiles, GenerationConfigGoesBeforeConfig) {
 }
 
 constexpr const char* kPreprocessor = R"({
-  "size": {"longest_edge": 16777216, "shortest_edge": 65536}, "patch_size": 16, "temporal_patch_size": 2, "merge_size": 2,
+  "size": {"longest_edge": 16777216, "shortest_edge": 65536}, "patch_size": 16,
+  "temporal_patch_size": 2, "merge_size": 2,
   "image_mean": [0.5, 0.25, 0.125], "image_std": [0.5, 0.5, 1], "do_resize": true, "do_normalize": true})";
 
 TEST_F(ConfigFiles, ImageSettingsInEitherFileAndEitherSpelling) {

@@ -90,23 +90,21 @@ constexpr int kInt32 = onnx::TensorProto::INT32;
 
 /// A package in memory: two layers, two heads of 32 in the cache, hidden size 64 and one DeepStack level.
 struct Package {
-  Json config;
-  Json processor;
-  Json tokenizer;
-  Json tokenizer_config;
+  std::map<std::string, Json> documents;
   std::map<std::string, Model> models;
   std::map<std::string, std::string> files;  // name → bytes; what is written last
 
-  Json& transform(int index) { return processor["processor"]["transforms"][index]["operation"]; }
+  Json& config() { return documents["genai_config.json"]; }
+  Json& processor() { return documents["vision_processor.json"]; }
+  Json& tokenizer() { return documents["tokenizer.json"]; }
+  Json& tokenizer_config() { return documents["tokenizer_config.json"]; }
+  Json& transform(int index) { return processor()["processor"]["transforms"][index]["operation"]; }
 
   std::vector<std::string> findings() const {
     std::string name = (fs::temp_directory_path() / "q3vl_package_XXXXXX").string();
     const fs::path folder = ::mkdtemp(name.data());
     std::map<std::string, std::string> all;
-    all["genai_config.json"] = config.dump(1);
-    if (!processor.is_null()) all["vision_processor.json"] = processor.dump(1);
-    all["tokenizer.json"] = tokenizer.dump(1);
-    all["tokenizer_config.json"] = tokenizer_config.dump(1);
+    for (const auto& [file, document] : documents) all[file] = document.dump(1);
     for (const auto& [file, model] : models) all[file] = serialize(model);
     all["model.onnx.data"] = std::string(96, 'x');
     for (const auto& [file, bytes] : files) all[file] = bytes;
@@ -139,7 +137,7 @@ Model decoder(bool multimodal) {
 
 Package text_package() {
   Package package;
-  package.config = Json::parse(R"({
+  package.config() = Json::parse(R"({
     "model": {
       "type": "qwen3", "vocab_size": 1000, "context_length": 4096,
       "bos_token_id": 900, "eos_token_id": [902, 900], "pad_token_id": 900,
@@ -154,11 +152,11 @@ Package text_package() {
                     "present_value_names": "present.%d.value"}}},
     "search": {"do_sample": true, "max_length": 4096, "min_length": 0, "num_beams": 1, "top_k": 20, "top_p": 0.8,
                "temperature": 1, "past_present_share_buffer": true}})");
-  package.tokenizer = Json::parse(R"({"added_tokens": [
+  package.tokenizer() = Json::parse(R"({"added_tokens": [
     {"id": 900, "content": "<|endoftext|>"}, {"id": 902, "content": "<|im_end|>"},
     {"id": 903, "content": "<|vision_start|>"}, {"id": 904, "content": "<|vision_end|>"},
     {"id": 905, "content": "<|image_pad|>"}, {"id": 906, "content": "<|video_pad|>"}]})");
-  package.tokenizer_config = Json::parse(R"({"bos_token": null, "eos_token": "<|im_end|>",
+  package.tokenizer_config() = Json::parse(R"({"bos_token": null, "eos_token": "<|im_end|>",
     "pad_token": {"content": "<|endoftext|>", "special": true}, "chat_template": "{{ messages }}"})");
   package.models["model.onnx"] = decoder(false);
   return package;
@@ -166,7 +164,7 @@ Package text_package() {
 
 Package multimodal_package() {
   Package package = text_package();
-  Json& model = package.config["model"];
+  Json& model = package.config()["model"];
   model["type"] = "qwen3_vl";
   model["image_token_id"] = 905;
   model["video_token_id"] = 906;
@@ -181,7 +179,7 @@ Package multimodal_package() {
     "spatial_merge_size": 2, "patch_size": 16, "tokens_per_second": 2.0,
     "inputs": {"pixel_values": "pixel_values", "image_grid_thw": "image_grid_thw"},
     "outputs": {"image_features": "image_features"}})");
-  package.processor = Json::parse(R"({"processor": {"name": "qwen3_vl_image_processor", "transforms": [
+  package.processor() = Json::parse(R"({"processor": {"name": "qwen3_vl_image_processor", "transforms": [
     {"operation": {"name": "decode", "type": "DecodeImage", "attrs": {"color_space": "RGB"}}},
     {"operation": {"name": "convert", "type": "ConvertRGB"}},
     {"operation": {"name": "resize", "type": "Resize", "attrs": {"width": 512, "height": 512, "smart_resize": 1,
@@ -216,11 +214,11 @@ TEST(GenaiContract, ASoundPackageHasNoFindings) {
 
 TEST(GenaiContract, AcceptsWhatTheRuntimeAccepts) {
   Package p = multimodal_package();
-  p.config["model"]["eos_token_id"] = 902;          // one id alone
-  p.config["model"]["vocab_size"] = 1000.0;         // integral is enough
-  p.processor["processor"]["transforms"].erase(1);  // neither channel swap …
-  p.transform(3)["attrs"].erase("qwen3_vl");        // … is as good as both
-  p.tokenizer_config.erase("chat_template");
+  p.config()["model"]["eos_token_id"] = 902;          // one id alone
+  p.config()["model"]["vocab_size"] = 1000.0;         // integral is enough
+  p.processor()["processor"]["transforms"].erase(1);  // neither channel swap …
+  p.transform(3)["attrs"].erase("qwen3_vl");          // … is as good as both
+  p.tokenizer_config().erase("chat_template");
   p.files["chat_template.json"] = R"({"chat_template": "{{ messages }}"})";  // the third home
   resize(p, "vision.onnx", "image_grid_thw", 0, "1");                        // one image a call
   resize(p, "model.onnx", "logits", 1, "sequence");
@@ -242,7 +240,7 @@ void expect_each(Package (*sound)(), const std::vector<Fault>& faults) {
 }
 
 Json& model_of(Package& p) {
-  return p.config["model"];
+  return p.config()["model"];
 }
 
 TEST(GenaiContract, HoldsTheKeysOfGenaiConfig) {
@@ -252,7 +250,7 @@ TEST(GenaiContract, HoldsTheKeysOfGenaiConfig) {
         "genai_config.json: cannot open: No such file or directory"},
        {[](Package& p) { p.files["genai_config.json"] = R"({"model": {}, "model": {}})"; },
         "genai_config.json: the key \"model\" stands twice in one object"},
-       {[](Package& p) { p.config["comment"] = "made by hand"; },
+       {[](Package& p) { p.config()["comment"] = "made by hand"; },
         "genai_config.json: comment is not a key that onnxruntime-genai reads for model.type qwen3_vl"},
        {[](Package& p) { model_of(p)["vision"]["outputs"]["deepstack_features"] = "deepstack_features"; },
         "genai_config.json: model.vision.outputs.deepstack_features is not a key that onnxruntime-genai reads for "
@@ -261,15 +259,15 @@ TEST(GenaiContract, HoldsTheKeysOfGenaiConfig) {
         "genai_config.json: model.decoder.pipeline is not a key that onnxruntime-genai reads for model.type qwen3_vl"},
        {[](Package& p) { model_of(p)["type"] = "qwen3_vl_moe"; },
         R"(genai_config.json: model.type is "qwen3_vl_moe", expected "qwen3_vl" or "qwen3")"},
-       {[](Package& p) { p.config["search"]["top_k"] = nullptr; },
+       {[](Package& p) { p.config()["search"]["top_k"] = nullptr; },
         "genai_config.json: search.top_k is null, expected an integer of 32 bits"},
-       {[](Package& p) { p.config["search"]["max_length"] = 100.5; },
+       {[](Package& p) { p.config()["search"]["max_length"] = 100.5; },
         "genai_config.json: search.max_length is 100.5, expected an integer of 32 bits"},
        {[](Package& p) { model_of(p)["context_length"] = 3000000000; },
         "genai_config.json: model.context_length is 3000000000, expected an integer of 32 bits"},
-       {[](Package& p) { p.config["search"]["top_p"] = "0.8"; },
+       {[](Package& p) { p.config()["search"]["top_p"] = "0.8"; },
         "genai_config.json: search.top_p is \"0.8\", expected a number"},
-       {[](Package& p) { p.config["search"]["do_sample"] = 1; },
+       {[](Package& p) { p.config()["search"]["do_sample"] = 1; },
         "genai_config.json: search.do_sample is 1, expected true or false"},
        {[](Package& p) { model_of(p)["eos_token_id"] = Json::array(); },
         "genai_config.json: model.eos_token_id is an array, expected an integer of 32 bits or an array of them"},
@@ -280,9 +278,9 @@ TEST(GenaiContract, HoldsTheKeysOfGenaiConfig) {
        {[](Package& p) { model_of(p).erase("image_token_id"); }, "genai_config.json: model.image_token_id is missing"},
        {[](Package& p) { model_of(p)["vision"]["inputs"].erase("image_grid_thw"); },
         "genai_config.json: model.vision.inputs.image_grid_thw is missing"},
-       {[](Package& p) { p.config["search"]["max_length"] = 4097; },
+       {[](Package& p) { p.config()["search"]["max_length"] = 4097; },
         "genai_config.json: search.max_length is 4097, expected 1 to model.context_length = 4096"},
-       {[](Package& p) { p.config["search"]["num_beams"] = 4; },
+       {[](Package& p) { p.config()["search"]["num_beams"] = 4; },
         "genai_config.json: search.num_beams is 4, expected 1: no more run with an image"},
        {[](Package& p) { model_of(p)["decoder"]["filename"] = "../model.onnx"; },
         "genai_config.json: model.decoder.filename is \"../model.onnx\", expected a path inside the package"},
@@ -397,8 +395,8 @@ TEST(GenaiContract, HoldsTheImageTransforms) {
       multimodal_package,
       {{[](Package& p) { p.files["vision_processor.json"] = "(absent)"; },
         "vision_processor.json: cannot open: No such file or directory"},
-       {[](Package& p) { p.processor["size"] = 1; }, "vision_processor.json: expected one object called processor"},
-       {[](Package& p) { p.processor["processor"]["transforms"][3]["op"] = 1; },
+       {[](Package& p) { p.processor()["size"] = 1; }, "vision_processor.json: expected one object called processor"},
+       {[](Package& p) { p.processor()["processor"]["transforms"][3]["op"] = 1; },
         R"(vision_processor.json: transform 4 is not of the form {"operation": {"name", "type", "attrs"}})"},
        {[](Package& p) { std::swap(p.transform(3), p.transform(4)); },
         "vision_processor.json: the transforms are DecodeImage, ConvertRGB, Resize, Normalize, Rescale, PatchImage, "
@@ -417,7 +415,7 @@ TEST(GenaiContract, HoldsTheImageTransforms) {
           p.transform(4)["attrs"]["mean"] = {0, 0, 0};
         },
         "vision_processor.json: Normalize: mean is [0,0,0], expected three numbers with decimal points"},
-       {[](Package& p) { p.processor["processor"]["transforms"].erase(1); },
+       {[](Package& p) { p.processor()["processor"]["transforms"].erase(1); },
         "vision_processor.json: Normalize's qwen3_vl swaps the channels and ConvertRGB does not swap them back; "
         "expected both or neither"},
        {[](Package& p) { p.transform(4)["attrs"].erase("qwen3_vl"); },
@@ -436,12 +434,13 @@ TEST(GenaiContract, HoldsTheTokenizerFiles) {
       multimodal_package,
       {{[](Package& p) { p.files["tokenizer.json"] = "(absent)"; }, "tokenizer.json: is missing"},
        {[](Package& p) { p.files["tokenizer.json"] = "[]"; }, "tokenizer.json: is an array, expected an object"},
-       {[](Package& p) { p.tokenizer["added_tokens"].erase(3); }, "tokenizer.json: has no added token <|vision_end|>"},
+       {[](Package& p) { p.tokenizer()["added_tokens"].erase(3); },
+        "tokenizer.json: has no added token <|vision_end|>"},
        {[](Package& p) { model_of(p)["image_token_id"] = 906; },
         "genai_config.json: model.image_token_id is 906, but <|image_pad|> is 905 in tokenizer.json"},
        {[](Package& p) { model_of(p)["video_token_id"] = 0; },
         "genai_config.json: model.video_token_id is 0, but <|video_pad|> is 906 in tokenizer.json"},
-       {[](Package& p) { p.tokenizer["added_tokens"][2]["id"] = 910; },
+       {[](Package& p) { p.tokenizer()["added_tokens"][2]["id"] = 910; },
         "genai_config.json: model.vision_start_token_id is 903, but <|vision_start|> is 910 in tokenizer.json"},
        {[](Package& p) {
           model_of(p)["eos_token_id"] = {900, 901};
@@ -449,11 +448,11 @@ TEST(GenaiContract, HoldsTheTokenizerFiles) {
         "genai_config.json: model.eos_token_id is [900,901], but <|im_end|> is 902 in tokenizer.json"},
        {[](Package& p) { model_of(p)["pad_token_id"] = 902; },
         "genai_config.json: model.pad_token_id is 902, but <|endoftext|> is 900 in tokenizer.json"},
-       {[](Package& p) { p.tokenizer_config["bos_token"] = "<|im_start|>"; },
+       {[](Package& p) { p.tokenizer_config()["bos_token"] = "<|im_start|>"; },
         "tokenizer.json: has no added token <|im_start|>"},
        {[](Package& p) { model_of(p)["tokenizer_dir"] = "../elsewhere"; },
         "genai_config.json: model.tokenizer_dir is \"../elsewhere\", expected a path inside the package"},
-       {[](Package& p) { p.tokenizer_config.erase("chat_template"); },
+       {[](Package& p) { p.tokenizer_config().erase("chat_template"); },
         "tokenizer_config.json: has no chat_template, and neither has chat_template.jinja nor chat_template.json; "
         "expected it in one"}});
 }

@@ -64,10 +64,10 @@ INSTANTIATE_TEST_SUITE_P(
     Safetensors, MalformedHeader,
     testing::Values(
         BadHeader{"no object", "[]", 0, "x: the document is an array, expected an object"},
-        BadHeader{
-            "name twice",
-            R"({"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})",
-            1, "x: header: the key \"w\" stands twice in one object"},
+        BadHeader{"name twice",
+                  R"({"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},
+                "w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})",
+                  1, "x: header: the key \"w\" stands twice in one object"},
         BadHeader{"entry is no object", R"({"w":7})", 0, "x: w is 7, expected an object"},
         BadHeader{"no dtype", R"({"w":{"shape":[1],"data_offsets":[0,4]}})", 4, "x: w.dtype is missing"},
         BadHeader{"no shape", R"({"w":{"dtype":"F32","data_offsets":[0,4]}})", 4, "x: w.shape is missing"},
@@ -111,17 +111,20 @@ INSTANTIATE_TEST_SUITE_P(
             "x: tensor \"w\" begins at byte 2, expected 0: tensors must follow each other without holes or overlaps"},
         BadHeader{
             "hole between",
-            R"({"v":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"w":{"dtype":"U8","shape":[2],"data_offsets":[3,5]}})",
+            R"({"v":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},
+                "w":{"dtype":"U8","shape":[2],"data_offsets":[3,5]}})",
             5,
             "x: tensor \"w\" begins at byte 3, expected 2: tensors must follow each other without holes or overlaps"},
         BadHeader{
             "overlap",
-            R"({"v":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"w":{"dtype":"U8","shape":[4],"data_offsets":[2,6]}})",
+            R"({"v":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},
+                "w":{"dtype":"U8","shape":[4],"data_offsets":[2,6]}})",
             6,
             "x: tensor \"w\" begins at byte 2, expected 4: tensors must follow each other without holes or overlaps"},
         BadHeader{
             "the same place twice",
-            R"({"v":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"w":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}})",
+            R"({"v":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},
+                "w":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}})",
             4,
             "x: tensor \"w\" begins at byte 0, expected 4: tensors must follow each other without holes or overlaps"},
         BadHeader{"data too short", R"({"w":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}})", 3,

@@ -72,6 +72,7 @@ class Pipeline {
   /// One call of the decoder: `tokens` is inputs_embeds [B, S, (1+D)·H] (text-only: input_ids [B, S]), `attention_mask`
   /// [B, past + S], `position_ids` [3, B, S] (text-only: [B, S]). Returns the logits, [B, 1 or S, vocab]; the cache
   /// then holds S tokens more. Throws Error(usage) when a shared cache has no room.
+  /// After any other error the cache is of no use.
   HostTensor decode(const HostTensor& tokens, const HostTensor& attention_mask, const HostTensor& position_ids,
                     KvCache& cache) const;
 
