@@ -40,7 +40,7 @@ File File::open(const fs::path& path) {
 File File::create(const fs::path& path) {
   const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (descriptor < 0) fail(ErrorKind::output, path, "create", errno);
-  return File(path, descriptor);
+  return {path, descriptor};
 }
 
 File::File(File&& other) noexcept : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)) {}

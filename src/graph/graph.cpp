@@ -80,8 +80,7 @@ std::vector<Value> Graph::emit_some(const Scope& scope, std::string_view op_type
 std::vector<Value> Graph::emit_many(const Scope& scope, std::string_view op_type, const std::vector<Value>& inputs,
                                     const std::vector<DataType>& types, std::vector<Attribute> attributes,
                                     std::string_view domain) {
-  return emit_some(scope, op_type, inputs, types, std::vector<bool>(types.size(), true),
-                   std::move(attributes), domain);
+  return emit_some(scope, op_type, inputs, types, std::vector<bool>(types.size(), true), std::move(attributes), domain);
 }
 
 Value Graph::emit(const Scope& scope, std::string_view op_type, const std::vector<Value>& inputs, DataType type,
