@@ -24,8 +24,6 @@
 namespace q3vl {
 namespace {
 
-namespace fs = std::filesystem;
-
 /// A binary floating-point format by its definition, in arithmetic instead of bits.
 struct Format {
   int exponent_bits;

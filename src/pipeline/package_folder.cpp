@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <ranges>
 #include <system_error>
 
 #include "base/file.h"
@@ -98,7 +99,7 @@ PackageFolder::~PackageFolder() {
 void PackageFolder::remove() {
   std::error_code ignored;  // there is nobody left to tell, and the next run removes what stays
   fs::remove_all(partial_, ignored);
-  for (auto folder = made_.rbegin(); folder != made_.rend(); ++folder) fs::remove(*folder, ignored);
+  for (const fs::path& folder : made_ | std::views::reverse) fs::remove(folder, ignored);
 }
 
 void PackageFolder::require_free_space(std::uint64_t bytes) const {
