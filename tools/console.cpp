@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdio>
 
 namespace q3vl {
@@ -17,7 +18,7 @@ constexpr std::chrono::milliseconds kRedraw(100);  // of the bar
 constexpr std::chrono::seconds kNextLine(5);       // of a log
 
 std::string human_seconds(double seconds) {
-  const auto whole = static_cast<std::int64_t>(seconds + 0.5);
+  const auto whole = std::llround(seconds);
   return whole < 60 ? fmt::format("{} s", whole) : fmt::format("{}:{:02} min", whole / 60, whole % 60);
 }
 
