@@ -340,6 +340,15 @@ TEST_F(Export, LeftoversOfAKilledRunAreReplaced) {
   EXPECT_GT(fs::file_size(out_ / "model.onnx.data"), 1000U);
 }
 
+TEST_F(Export, APackageThatWasNotRenamedAnyMoreIsReplaced) {
+  make(tiny());
+  ASSERT_EQ(run({"-q"}).exit_code, 0);
+  fs::rename(out_, out_.string() + ".partial");
+  ASSERT_EQ(run({"-q"}).exit_code, 0);
+  EXPECT_FALSE(fs::exists(out_.string() + ".partial"));
+  EXPECT_TRUE(fs::exists(out_ / "model.onnx"));
+}
+
 TEST_F(Export, SomebodyElsesPartialFolderIsLeftAlone) {
   make(tiny());
   const fs::path partial = out_.string() + ".partial";

@@ -50,7 +50,7 @@ extern "C" void on_signal(int) {
   q3vl::request_interrupt();
 }
 
-/// The options of an export, as the issue of a command line: names, groups, help.
+/// The options of an export, in the order of --help.
 void add_export_options(CLI::App& app, q3vl::ExportRequest& request, bool& verbose, bool& quiet) {
   app.add_option("checkpoint", request.checkpoint, "Folder with config.json and *.safetensors")
       ->type_name("CHECKPOINT");

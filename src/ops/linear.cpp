@@ -1,6 +1,5 @@
 #include "ops/linear.h"
 
-#include "ops/cast.h"
 #include "ops/weight.h"
 
 namespace q3vl {
@@ -9,8 +8,7 @@ Value linear(const Builder& b, const Scope& s, const Scope& weight, const Value&
              Role role, std::int64_t accuracy_level) {
   const WeightRequest& request = b.weights.request(weight.path(), {out, in}, role);
   if (!request.encoding.quantized()) {
-    Value w = weight_part(b, request, 0, {out, in});
-    if (w.type != b.target.compute_type) w = cast(b.graph.root(), weight, w, b.target.compute_type);
+    const Value w = as_compute_type(b, weight, weight_part(b, request, 0, {out, in}));
     return b.graph.emit(s, "FusedMatMul", {x, w}, x.type, {{"transB", std::int64_t{1}}}, kMicrosoft);
   }
   const Value data = weight_part(b, request, 0, request.parts[0].shape);

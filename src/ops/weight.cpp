@@ -15,15 +15,18 @@ Value weight_part(const Builder& b, const WeightRequest& request, std::size_t pa
   return b.graph.weight(name, array.type, std::move(graph_shape), request.blob(part));
 }
 
+Value as_compute_type(const Builder& b, const Scope& path, const Value& weight) {
+  if (weight.type == b.target.compute_type) return weight;
+  // In the outermost graph: a Cast inside a loop's body would not be folded away.
+  return cast(b.graph.root(), path, weight, b.target.compute_type);
+}
+
 Value float_weight(const Builder& b, const Scope& path, const Shape& shape, Role role, const Shape& graph_shape) {
   const WeightRequest& request = b.weights.request(path.path(), shape, role);
   if (request.encoding.quantized())
     throw Error(ErrorKind::usage, fmt::format("the recipe encodes {} as {}; it can be stored, float32 or float16",
                                               name_of(role), to_string(request.encoding)));
-  const Value weight = weight_part(b, request, 0, graph_shape);
-  if (weight.type == b.target.compute_type) return weight;
-  // In the outermost graph: a Cast inside a loop's body would not be folded away.
-  return cast(b.graph.root(), path, weight, b.target.compute_type);
+  return as_compute_type(b, path, weight_part(b, request, 0, graph_shape));
 }
 
 Value float_weight(const Builder& b, const Scope& path, const Shape& shape, Role role) {

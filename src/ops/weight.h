@@ -11,6 +11,9 @@ namespace q3vl {
 Value float_weight(const Builder& b, const Scope& path, const Shape& shape, Role role, const Shape& graph_shape);
 Value float_weight(const Builder& b, const Scope& path, const Shape& shape, Role role);
 
+/// `weight` itself, or a Cast of it where it is not of the compute type.
+Value as_compute_type(const Builder& b, const Scope& path, const Value& weight);
+
 /// The initializer of one part of a requested weight, in a shape of the caller's choice.
 Value weight_part(const Builder& b, const WeightRequest& request, std::size_t part, Shape graph_shape);
 

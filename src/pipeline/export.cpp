@@ -119,7 +119,7 @@ struct Plan {
   ModelConfig config;
   Recipe recipe;
   Components components;
-  Checkpoint checkpoint;
+  std::unique_ptr<Checkpoint> checkpoint;  // the requests look into it
   WeightRequests requests;
   std::vector<NamedGraph> graphs;
   DataLayout layout;
@@ -194,14 +194,14 @@ Plan make_plan(const ExportRequest& request, const ExportObserver& observer) {
   Recipe recipe = resolve_recipe(request.recipe, {request.target, request.text, request.embedding, request.vision,
                                                   request.logits, request.block_size});
   ModelConfig config = read_model_config(request.checkpoint);
-  Checkpoint checkpoint = Checkpoint::open(request.checkpoint);
+  auto checkpoint = std::make_unique<Checkpoint>(Checkpoint::open(request.checkpoint));
 
   // The whole model is asked for once to know its tensors, whatever is written.
-  WeightRequests whole(lookup_in(checkpoint), recipe.policy());
+  WeightRequests whole(lookup_in(*checkpoint), recipe.policy());
   build_graphs(config, recipe, {true, true, true}, whole);
-  WeightRequests written(lookup_in(checkpoint), recipe.policy());
+  WeightRequests written(lookup_in(*checkpoint), recipe.policy());
   std::vector<NamedGraph> graphs = build_graphs(config, recipe, components, written);
-  check_weights(checkpoint, config.text, written, whole, request.allow_unused);
+  check_weights(*checkpoint, config.text, written, whole, request.allow_unused);
 
   Plan plan{.config = std::move(config),
             .recipe = std::move(recipe),
@@ -281,7 +281,7 @@ ExportReport export_package(const ExportRequest& request, const ExportObserver& 
   observer.detail(
       fmt::format("{} weights, {} bytes to write, {} threads", plan.layout.weights().size(), bytes, threads));
   const std::uint64_t total = bytes_to_encode(plan.layout);
-  write_data_files(plan.layout, plan.checkpoint, folder.path(), threads, [&](std::uint64_t done) {
+  write_data_files(plan.layout, *plan.checkpoint, folder.path(), threads, [&](std::uint64_t done) {
     observer.progress({done, total});
   });
   for (const auto& [file, text] : plan.small_files) write_text_file(folder.path() / file.name, text);

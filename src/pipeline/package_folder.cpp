@@ -67,7 +67,8 @@ PackageFolder::PackageFolder(const fs::path& output, const fs::path& checkpoint,
     }
   }
   std::error_code error;
-  if (fs::exists(partial_) && !fs::exists(partial_ / kMarker) && !fs::is_empty(partial_))
+  // Without the marker it may be a package that a killed run was about to rename, or the one that it had replaced.
+  if (fs::exists(partial_) && !fs::exists(partial_ / kMarker) && !fs::is_empty(partial_) && !is_package(partial_))
     fail(partial_, "is in the way, and not left behind by this program; move it away");
   for (fs::path parent = partial_.parent_path(); !fs::exists(parent); parent = parent.parent_path())
     made_.insert(made_.begin(), parent);
