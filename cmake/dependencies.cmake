@@ -12,9 +12,10 @@ find_package(Protobuf REQUIRED)
 find_path(TORCH_INCLUDE_DIR ATen/ATen.h REQUIRED)
 find_library(TORCH_CPU_LIBRARY torch_cpu REQUIRED)
 find_library(C10_LIBRARY c10 REQUIRED)
+add_library(q3vl_torch_headers INTERFACE)
+target_include_directories(q3vl_torch_headers SYSTEM INTERFACE ${TORCH_INCLUDE_DIR})
 add_library(q3vl_torch INTERFACE)
-target_include_directories(q3vl_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIR})
-target_link_libraries(q3vl_torch INTERFACE ${TORCH_CPU_LIBRARY} ${C10_LIBRARY})
+target_link_libraries(q3vl_torch INTERFACE q3vl_torch_headers ${TORCH_CPU_LIBRARY} ${C10_LIBRARY})
 
 # ONNX: the message definitions, the checker and shape inference.
 find_path(ONNX_INCLUDE_DIR onnx/onnx_pb.h REQUIRED)

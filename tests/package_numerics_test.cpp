@@ -9,7 +9,6 @@
 #include <random>
 
 #include "checkpoint/checkpoint.h"
-#include "checkpoint/tensor_reader.h"
 #include "reference/model.h"
 #include "reference/vision.h"
 #include "runtime/pipeline.h"
@@ -17,6 +16,7 @@
 #include "support/command.h"
 #include "support/temporary_folder.h"
 #include "synth/synth_checkpoint.h"
+#include "tensors/tensor_reader.h"
 
 namespace q3vl {
 namespace {

@@ -6,7 +6,6 @@
 #include <algorithm>
 
 #include "base/parallel.h"
-#include "checkpoint/weight_source.h"
 #include "qwen3vl/names.h"
 #include "qwen3vl_export/error.h"
 
@@ -14,7 +13,8 @@ namespace q3vl {
 namespace {
 
 constexpr std::size_t kMaxListed = 20;
-constexpr std::int64_t kRowsAtOnce = 1024;
+const std::string kHead = "lm_head.weight";
+constexpr std::uint64_t kBytesAtOnce = 4U << 20;
 
 /// "a; b; c", and how many more there are.
 std::string listed(const std::vector<std::string>& sentences) {
@@ -27,16 +27,16 @@ std::string listed(const std::vector<std::string>& sentences) {
 
 bool equal_bytes(const Checkpoint& checkpoint, const TensorInfo& a, const TensorInfo& b) {
   if (a.type != b.type || a.shape != b.shape) return false;
-  WeightBlock block_a;
-  WeightBlock block_b;
-  const std::int64_t rows = a.shape.front();
-  const std::int64_t columns = element_count(a.shape) / std::max<std::int64_t>(rows, 1);
-  for (std::int64_t begin = 0; begin < rows; begin += kRowsAtOnce) {
+  std::vector<std::byte> bytes_a(kBytesAtOnce);
+  std::vector<std::byte> bytes_b(kBytesAtOnce);
+  for (std::uint64_t begin = 0; begin < a.bytes; begin += kBytesAtOnce) {
     throw_if_interrupted();
-    const std::int64_t end = std::min(begin + kRowsAtOnce, rows);
-    block_a.read(checkpoint, a, columns, begin, end);
-    block_b.read(checkpoint, b, columns, begin, end);
-    if (!std::ranges::equal(block_a.stored(), block_b.stored())) return false;
+    const std::size_t count = std::min(kBytesAtOnce, a.bytes - begin);
+    bytes_a.resize(count);
+    bytes_b.resize(count);
+    checkpoint.shards()[a.shard].read_at(a.offset + begin, bytes_a);
+    checkpoint.shards()[b.shard].read_at(b.offset + begin, bytes_b);
+    if (bytes_a != bytes_b) return false;
   }
   return true;
 }
@@ -60,8 +60,7 @@ void check_weights(const Checkpoint& checkpoint, const TextConfig& text, const W
         fmt::format(
             "{}: tensors do not fit config.json: {}; the checkpoint is incomplete or belongs to another config.json",
             folder, listed(written.faults())));
-  const std::string head = "lm_head.weight";
-  const TensorInfo* stored_head = text.tie_word_embeddings ? checkpoint.find(head) : nullptr;
+  const TensorInfo* stored_head = text.tie_word_embeddings ? checkpoint.find(kHead) : nullptr;
   std::vector<std::string> unused;
   for (const auto& [name, info] : checkpoint.tensors())
     if (!whole.requested(name) && &info != stored_head)
@@ -71,12 +70,15 @@ void check_weights(const Checkpoint& checkpoint, const TextConfig& text, const W
                                                   "describes: {}; leave them out with --allow-unused "
                                                   "if that is right",
                                                   folder, unused.size(), listed(unused)));
+}
+
+void check_tied_head(const Checkpoint& checkpoint, const TextConfig& text, const WeightRequests& written) {
+  const TensorInfo* head = text.tie_word_embeddings ? checkpoint.find(kHead) : nullptr;
   const TensorInfo* embedding = checkpoint.find((names::embed_tokens() / "weight").path());
-  if (stored_head && embedding && written.requested(embedding->name) &&
-      !equal_bytes(checkpoint, *stored_head, *embedding))
+  if (head && embedding && written.requested(embedding->name) && !equal_bytes(checkpoint, *head, *embedding))
     throw Error(ErrorKind::bad_input, fmt::format("{}: config.json ties lm_head to the embedding "
                                                   "(tie_word_embeddings), but the stored \"{}\" differs from \"{}\"",
-                                                  folder, head, embedding->name));
+                                                  checkpoint.folder().string(), kHead, embedding->name));
 }
 
 }  // namespace q3vl

@@ -85,39 +85,54 @@ at::Tensor embed_tokens(const WeightProvider& weights, const at::Tensor& input_i
   return at::embedding(weights(kLanguageModel + ".embed_tokens.weight"), input_ids);
 }
 
-at::Tensor text_forward(const TextConfig& config, const WeightProvider& weights, const TextInput& input,
-                        KeyValueCache* cache, const Observer& observe) {
+TextState text_start(const TextConfig& config, const TextInput& input, const Observer& observe) {
+  const Rotary rotary = mrope(config, input.position_ids);
+  if (observe) {
+    observe("text_rope_cos", rotary.cos);
+    observe("text_rope_sin", rotary.sin);
+  }
+  return {.x = input.inputs_embeds,
+          .rotary = {rotary.cos.unsqueeze(1), rotary.sin.unsqueeze(1)},  // [B, S, d] -> [B, 1, S, d]
+          .attention_bias = attention_bias(input.attention_mask, input.inputs_embeds.size(1)),
+          .visual_mask = input.visual_mask,
+          .deepstack = input.deepstack};
+}
+
+void text_layer(const TextConfig& config, const WeightProvider& weights, std::int64_t layer, TextState& state,
+                KeyValueCache& cache, const Observer& observe) {
   const auto seen = [&observe](const std::string& name, const at::Tensor& value) {
     if (observe) observe(name, value);
   };
-  Rotary rotary = mrope(config, input.position_ids);
-  seen("text_rope_cos", rotary.cos);
-  seen("text_rope_sin", rotary.sin);
-  rotary = {rotary.cos.unsqueeze(1), rotary.sin.unsqueeze(1)};  // [B, S, d] -> [B, 1, S, d], for all heads
-
-  KeyValueCache fresh;
-  KeyValueCache& present = cache ? *cache : fresh;
-  const at::Tensor bias = attention_bias(input.attention_mask, input.inputs_embeds.size(1));
-  at::Tensor x = input.inputs_embeds;
-  for (std::int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
-    const auto level = static_cast<std::size_t>(layer);
-    const std::string name = fmt::format("{}.layers.{}", kLanguageModel, layer);
-    x = x + attention(config, weights, name + ".self_attn",
-                      rms_norm(weights, name + ".input_layernorm", x, config.rms_norm_eps), rotary, bias, level,
-                      present);
-    x = x + mlp(weights, name + ".mlp", rms_norm(weights, name + ".post_attention_layernorm", x, config.rms_norm_eps));
-    seen(fmt::format("present_{}_key", layer), present.keys[level]);
-    seen(fmt::format("present_{}_value", layer), present.values[level]);
-    seen(fmt::format("layer_{}_out_before_deepstack", layer), x);
-    if (level < input.deepstack.size()) {
-      x = x.clone();
-      x.index_put_({input.visual_mask}, input.deepstack[level], /*accumulate=*/true);
-    }
-    seen(fmt::format("layer_{}_out", layer), x);
+  const auto level = static_cast<std::size_t>(layer);
+  const std::string name = fmt::format("{}.layers.{}", kLanguageModel, layer);
+  at::Tensor& x = state.x;
+  x = x + attention(config, weights, name + ".self_attn",
+                    rms_norm(weights, name + ".input_layernorm", x, config.rms_norm_eps), state.rotary,
+                    state.attention_bias, level, cache);
+  x = x + mlp(weights, name + ".mlp", rms_norm(weights, name + ".post_attention_layernorm", x, config.rms_norm_eps));
+  seen(fmt::format("present_{}_key", layer), cache.keys[level]);
+  seen(fmt::format("present_{}_value", layer), cache.values[level]);
+  seen(fmt::format("layer_{}_out_before_deepstack", layer), x);
+  if (level < state.deepstack.size()) {
+    x = x.clone();
+    x.index_put_({state.visual_mask}, state.deepstack[level], /*accumulate=*/true);
   }
-  x = rms_norm(weights, kLanguageModel + ".norm", x, config.rms_norm_eps);
-  seen("last_hidden_state", x);
-  return x;
+  seen(fmt::format("layer_{}_out", layer), x);
+}
+
+at::Tensor text_norm(const TextConfig& config, const WeightProvider& weights, const at::Tensor& x) {
+  return rms_norm(weights, kLanguageModel + ".norm", x, config.rms_norm_eps);
+}
+
+at::Tensor text_forward(const TextConfig& config, const WeightProvider& weights, const TextInput& input,
+                        KeyValueCache* cache, const Observer& observe) {
+  KeyValueCache fresh;
+  TextState state = text_start(config, input, observe);
+  for (std::int64_t layer = 0; layer < config.num_hidden_layers; ++layer)
+    text_layer(config, weights, layer, state, cache ? *cache : fresh, observe);
+  const at::Tensor hidden = text_norm(config, weights, state.x);
+  if (observe) observe("last_hidden_state", hidden);
+  return hidden;
 }
 
 at::Tensor lm_head(const TextConfig& config, const WeightProvider& weights, const at::Tensor& hidden_states) {

@@ -35,6 +35,26 @@ Rotary mrope(const TextConfig& config, const at::Tensor& position_ids);
 /// Rows of embed_tokens: [B, S] int64 -> [B, S, H].
 at::Tensor embed_tokens(const WeightProvider& weights, const at::Tensor& input_ids);
 
+/// A batch on its way through the decoder's layers.
+struct TextState {
+  at::Tensor x;               ///< [B, S, H]: the residual stream
+  Rotary rotary;              ///< [B, 1, S, head_dim], for all heads
+  at::Tensor attention_bias;  ///< [B, 1, S, past + S]: 0 where a query sees a key, the lowest float elsewhere
+  at::Tensor visual_mask;     ///< as of the TextInput, as below
+  std::vector<at::Tensor> deepstack;
+};
+
+/// What comes before the first layer. Observed: text_rope_cos, text_rope_sin.
+TextState text_start(const TextConfig& config, const TextInput& input, const Observer& observe = {});
+
+/// One layer and its DeepStack level; `cache` is read and grown by S tokens. Observed: what text_forward observes of
+/// it.
+void text_layer(const TextConfig& config, const WeightProvider& weights, std::int64_t layer, TextState& state,
+                KeyValueCache& cache, const Observer& observe = {});
+
+/// The norm after the last layer: [..., H] -> [..., H].
+at::Tensor text_norm(const TextConfig& config, const WeightProvider& weights, const at::Tensor& x);
+
 /// The decoder layers and the final norm: [B, S, H]. A `cache` is read and grown by S tokens; null means no past.
 /// Observed: text_rope_cos, text_rope_sin, layer_<i>_out_before_deepstack, layer_<i>_out, present_<i>_key,
 /// present_<i>_value, last_hidden_state.

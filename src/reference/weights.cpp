@@ -2,7 +2,7 @@
 
 #include <ATen/ATen.h>
 
-#include "checkpoint/tensor_reader.h"
+#include "tensors/tensor_reader.h"
 
 namespace q3vl::reference {
 

@@ -11,22 +11,11 @@
 #include <string>
 #include <vector>
 
-#include "prompt/image_patches.h"
+#include "prompt/prompt.h"
 #include "runtime/package_config.h"
 #include "runtime/session.h"
 
 namespace q3vl {
-
-/// One picture or clip of a prompt.
-struct PromptPicture {
-  Patches patches;
-  bool video = false;  ///< its placeholders are video tokens, one span a frame
-};
-
-struct Prompt {
-  std::vector<std::int64_t> input_ids;  ///< placeholders expanded: one a picture token
-  std::vector<PromptPicture> pictures;  ///< in the order of the prompt
-};
 
 /// How keys and values of past tokens are kept.
 enum class CacheMode {

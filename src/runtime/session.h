@@ -12,7 +12,7 @@
 #include <variant>
 #include <vector>
 
-#include "runtime/host_tensor.h"
+#include "base/host_tensor.h"
 
 namespace q3vl {
 

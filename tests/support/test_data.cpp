@@ -4,7 +4,7 @@
 
 #include <limits>
 
-#include "checkpoint/tensor_reader.h"
+#include "tensors/tensor_reader.h"
 
 namespace q3vl::test {
 

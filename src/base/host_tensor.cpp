@@ -1,4 +1,4 @@
-#include "runtime/host_tensor.h"
+#include "base/host_tensor.h"
 
 #include <fmt/format.h>
 

@@ -1,0 +1,67 @@
+// What needs LibTorch, behind a face that does not: the program opens the library qwen3vl-export-torch.so, which lies
+// beside it, when a command first reads weights or runs the reference.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/host_tensor.h"
+#include "checkpoint/weight_block.h"
+#include "config/model_config.h"
+#include "prompt/prompt.h"
+
+namespace q3vl {
+
+/// A prompt for the reference, and the places in it that are worth comparing.
+struct ReferenceCase {
+  Prompt prompt;
+  std::vector<std::int64_t> positions;  ///< increasing indexes into prompt.input_ids
+};
+
+/// Gives a weight of a Hugging Face name in float32, in its stored shape.
+using ReferenceWeights = std::function<HostTensor(const std::string& name)>;
+
+struct ReferenceRequest {
+  const ModelConfig* config;
+  const std::vector<ReferenceCase>* cases;
+  ReferenceWeights weights;
+  ReferenceWeights embedding;  ///< gives the rows that tokens are looked up in; a tied head takes them from `weights`
+  int threads;
+  std::function<void(std::int64_t done, std::int64_t total)> progress;  ///< in layers of both towers
+};
+
+/// What the reference computes for one case; P is the number of its positions, L of its tokens.
+struct ReferenceResult {
+  HostTensor features;             ///< [picture tokens, (1+D)·H]: merged features and DeepStack levels side by side
+  HostTensor inputs_embeds;        ///< [L, H]: token embeddings, features in the placeholders' places
+  std::vector<HostTensor> hidden;  ///< a layer each: [P, H] after it and its DeepStack level
+  std::vector<HostTensor> keys;    ///< a layer each: [kv_heads, P, head_dim], as the cache holds them
+  std::vector<HostTensor> values;
+  HostTensor logits;  ///< [P, vocab_size]
+};
+
+class TensorBackend {
+ public:
+  virtual ~TensorBackend() = default;
+
+  /// A block for reading rows of weights.
+  virtual std::unique_ptr<WeightBlock> make_weight_block() const = 0;
+
+  /// Keeps LibTorch's own threads out of the way of ours: before blocks are read on several threads.
+  virtual void use_single_threaded_tensors() const = 0;
+
+  /// The forward pass of Qwen3-VL in float32 for every case. A layer's weights are asked for once, whatever the number
+  /// of cases, and let go before the next. Without pictures in any case nothing of the visual tower is asked for.
+  virtual std::vector<ReferenceResult> run_reference(const ReferenceRequest& request) const = 0;
+};
+
+/// The backend; opened at the first call. Throws Error(internal) when the library is missing or cannot be opened.
+const TensorBackend& tensor_backend();
+
+/// The name of the library's function that gives its TensorBackend.
+inline constexpr const char* kTensorBackendEntry = "q3vl_tensor_backend";
+
+}  // namespace q3vl

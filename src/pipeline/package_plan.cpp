@@ -1,0 +1,194 @@
+#include "pipeline/package_plan.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "config/generation_config.h"
+#include "config/image_config.h"
+#include "package/genai_config.h"
+#include "package/manifest.h"
+#include "package/vision_processor.h"
+#include "pipeline/checkpoint_check.h"
+#include "qwen3vl/embedding/embedding_graph.h"
+#include "qwen3vl/text/text_graph.h"
+#include "qwen3vl/vision/vision_graph.h"
+#include "serialize/onnx_model.h"
+
+namespace q3vl {
+namespace {
+
+constexpr std::int64_t kDefaultMaxLength = 8192;
+constexpr std::int64_t kDefaultMaxPixels = 1'003'520;  // 980 tokens of 32 × 32 pixels
+
+Components parse_components(const std::vector<std::string>& names) {
+  Components components;
+  for (const std::string& name : names) {
+    if (name == "vision")
+      components.vision = true;
+    else if (name == "embedding")
+      components.embedding = true;
+    else if (name == "text")
+      components.text = true;
+    else
+      throw Error(ErrorKind::usage, fmt::format("--components names \"{}\", expected vision, embedding or text", name));
+  }
+  if (components.names().empty())
+    throw Error(ErrorKind::usage, "--components names nothing, expected vision, embedding or text");
+  return components;
+}
+
+std::vector<NamedGraph> build_graphs(const ModelConfig& config, const Recipe& recipe, const Components& components,
+                                     WeightRequests& requests) {
+  const TargetProfile& target = target_profile(recipe.target);
+  std::vector<NamedGraph> graphs;
+  const auto add = [&](const char* file, const char* name, std::string contents) {
+    graphs.push_back({file, std::move(contents), std::make_unique<Graph>(name)});
+    return Builder{*graphs.back().graph, requests, target};
+  };
+  const OrderedJson resolved = recipe.to_json();
+  const auto precision = [&](const char* part) { return resolved[part]["precision"].get<std::string>(); };
+  if (components.vision)
+    build_vision_graph(add(kVisionModelFile, "vision", "visual tower, " + precision("vision")), config);
+  if (components.embedding)
+    build_embedding_graph(add(kEmbeddingModelFile, "embedding", "token embedding, " + precision("embedding")), config);
+  if (components.text)
+    build_text_graph(add(kTextModelFile, "text", "text decoder, " + precision("text")), config,
+                     {.embeddings_inside = components.text_only(),
+                      .all_logits = recipe.logits == Logits::all,
+                      .accuracy_level = recipe.accuracy_level});
+  return graphs;
+}
+
+const Graph* find_graph(const std::vector<NamedGraph>& graphs, const std::string& file) {
+  const auto found = std::find_if(graphs.begin(), graphs.end(), [&](const NamedGraph& g) { return g.file == file; });
+  return found == graphs.end() ? nullptr : found->graph.get();
+}
+
+std::int64_t choose_max_length(const ExportRequest& request, const TextConfig& text, const ExportObserver& observer) {
+  const std::int64_t context = text.max_position_embeddings;
+  if (request.max_length > context)
+    throw Error(ErrorKind::usage,
+                fmt::format("--max-length is {}, but the model's context is {} tokens (max_position_embeddings)",
+                            request.max_length, context));
+  const std::int64_t chosen = request.max_length > 0 ? request.max_length : std::min(kDefaultMaxLength, context);
+  observer.info(
+      fmt::format("max_length is {} tokens of the model's {}; clients reserve the cache for all of them (--max-length)",
+                  chosen, context));
+  return chosen;
+}
+
+std::int64_t choose_max_pixels(const ExportRequest& request, const ImageConfig& image, const ExportObserver& observer) {
+  const std::int64_t wanted = request.max_pixels > 0 ? request.max_pixels : kDefaultMaxPixels;
+  if (wanted < image.min_pixels)
+    throw Error(
+        ErrorKind::usage,
+        fmt::format(
+            "--max-pixels is {}, but the checkpoint enlarges every picture to {} pixels at least (size.shortest_edge)",
+            wanted, image.min_pixels));
+  if (request.max_pixels > image.max_pixels)
+    observer.warning(fmt::format("--max-pixels {} is above the checkpoint's own limit, {}, which holds",
+                                 request.max_pixels, image.max_pixels));
+  const std::int64_t chosen = std::min(wanted, image.max_pixels);
+  observer.info(
+      fmt::format("larger pictures are scaled down to {} pixels; the checkpoint's own limit is {} (--max-pixels)",
+                  chosen, image.max_pixels));
+  return chosen;
+}
+
+/// genai_config.json and vision_processor.json, where the components make a package that a client can load.
+void add_client_files(PackagePlan& plan, const ExportRequest& request, const ExportObserver& observer) {
+  if (!plan.components.loadable()) {
+    observer.warning(
+        fmt::format("only {} is written, so there is no genai_config.json: onnxruntime-genai loads all three "
+                    "components, or text alone",
+                    fmt::join(plan.components.names(), " and ")));
+    return;
+  }
+  plan.assets = assets(request.checkpoint, plan.components.whole());
+  plan.max_length = choose_max_length(request, plan.config.text, observer);
+  const auto add = [&](const char* name, const char* contents, const OrderedJson& document) {
+    const std::string text = document.dump(2) + "\n";
+    plan.small_files.push_back({{name, text.size(), contents}, text});
+  };
+  const PackageGraphs graphs{find_graph(plan.graphs, kVisionModelFile), find_graph(plan.graphs, kEmbeddingModelFile),
+                             find_graph(plan.graphs, kTextModelFile)};
+  add(kGenaiConfigFile, "onnxruntime-genai's config",
+      genai_config(graphs, plan.config, read_generation_config(request.checkpoint, plan.config), plan.max_length));
+  if (!plan.components.whole()) return;
+  const ImageConfig image = read_image_config(request.checkpoint, plan.config.vision);
+  plan.max_pixels = choose_max_pixels(request, image, observer);
+  add(kVisionProcessorFile, "onnxruntime-genai's image transforms", vision_processor(image, plan.max_pixels));
+}
+
+/// The files of the package but for the manifest, which lists them.
+std::vector<ExportedFile> listed_files(const PackagePlan& plan) {
+  std::vector<ExportedFile> files;
+  for (const auto& [file, text] : plan.small_files) {
+    files.push_back(file);
+    const auto data = plan.layout.files().find(data_file(file.name));
+    if (data != plan.layout.files().end()) files.push_back({data->first, data->second, "its weights"});
+  }
+  for (const Asset& asset : plan.assets)
+    files.push_back({asset.name, std::filesystem::file_size(plan.checkpoint->folder() / asset.name), asset.contents});
+  return files;
+}
+
+}  // namespace
+
+std::string data_file(const std::string& model_file) {
+  return model_file + ".data";
+}
+
+PackagePlan make_plan(const ExportRequest& request, const ExportObserver& observer) {
+  const Components components = parse_components(request.components);
+  Recipe recipe = resolve_recipe(request.recipe, {request.target, request.text, request.embedding, request.vision,
+                                                  request.logits, request.block_size});
+  ModelConfig config = read_model_config(request.checkpoint);
+  auto checkpoint = std::make_unique<Checkpoint>(Checkpoint::open(request.checkpoint));
+
+  // The whole model is asked for once to know its tensors, whatever is written.
+  WeightRequests whole(lookup_in(*checkpoint), recipe.policy());
+  build_graphs(config, recipe, {true, true, true}, whole);
+  WeightRequests written(lookup_in(*checkpoint), recipe.policy());
+  std::vector<NamedGraph> graphs = build_graphs(config, recipe, components, written);
+  check_weights(*checkpoint, config.text, written, whole, request.allow_unused);
+
+  PackagePlan plan{.config = std::move(config),
+                   .recipe = std::move(recipe),
+                   .components = components,
+                   .checkpoint = std::move(checkpoint),
+                   .requests = std::move(written),
+                   .graphs = std::move(graphs),
+                   .layout = {},
+                   .small_files = {},
+                   .assets = {}};
+  for (const NamedGraph& named : plan.graphs) plan.layout.place(*named.graph, plan.requests, data_file(named.file));
+  for (const NamedGraph& named : plan.graphs) {
+    std::string bytes = onnx_model(*named.graph, plan.layout, Q3VL_VERSION);
+    plan.small_files.push_back({{named.file, bytes.size(), named.contents}, std::move(bytes)});
+  }
+  add_client_files(plan, request, observer);
+  return plan;
+}
+
+std::string PackagePlan::manifest_text() const {
+  ManifestInputs inputs{.versions = versions(),
+                        .recipe = recipe,
+                        .layout = layout,
+                        .components = components.names(),
+                        .max_length = max_length,
+                        .max_pixels = max_pixels,
+                        .files = {}};
+  for (const ExportedFile& file : listed_files(*this)) inputs.files[file.name] = file.bytes;
+  return manifest(inputs).dump(2) + "\n";
+}
+
+std::vector<ExportedFile> PackagePlan::files() const {
+  std::vector<ExportedFile> files = listed_files(*this);
+  files.push_back({kManifestFile, manifest_text().size(), "how the package was made"});
+  return files;
+}
+
+}  // namespace q3vl

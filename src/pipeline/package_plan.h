@@ -1,0 +1,79 @@
+// Everything that is decided before a byte is written: graphs, encodings, every file's exact size. No weight is read.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "checkpoint/checkpoint.h"
+#include "config/model_config.h"
+#include "graph/graph.h"
+#include "package/assets.h"
+#include "quant/weight_requests.h"
+#include "qwen3vl_export/export.h"
+#include "recipe/recipe.h"
+#include "serialize/data_layout.h"
+
+namespace q3vl {
+
+/// Which graphs are written.
+struct Components {
+  bool vision = false;
+  bool embedding = false;
+  bool text = false;
+
+  bool whole() const { return vision && embedding && text; }
+  bool text_only() const { return text && !vision && !embedding; }
+  bool loadable() const { return whole() || text_only(); }
+
+  std::vector<std::string> names() const {
+    std::vector<std::string> list;
+    if (vision) list.emplace_back("vision");
+    if (embedding) list.emplace_back("embedding");
+    if (text) list.emplace_back("text");
+    return list;
+  }
+};
+
+/// A graph of the package and the name of its file.
+struct NamedGraph {
+  std::string file;
+  std::string contents;
+  std::unique_ptr<Graph> graph;
+};
+
+/// A file whose bytes are known before the weights are read: a graph or a config.
+struct SmallFile {
+  ExportedFile file;
+  std::string bytes;
+};
+
+struct PackagePlan {
+  ModelConfig config;
+  Recipe recipe;
+  Components components;
+  std::unique_ptr<Checkpoint> checkpoint;  // the requests look into it
+  WeightRequests requests;
+  std::vector<NamedGraph> graphs;
+  DataLayout layout;
+  std::vector<SmallFile> small_files;  ///< but for the manifest
+  std::vector<Asset> assets;
+  std::int64_t max_length = 0;  ///< 0 where no genai_config.json is written, as is
+  std::int64_t max_pixels = 0;
+
+  /// Every file of the package with its exact size, the manifest last.
+  std::vector<ExportedFile> files() const;
+
+  /// The text of manifest.json.
+  std::string manifest_text() const;
+};
+
+/// The name of the file that holds the weights of `model_file`.
+std::string data_file(const std::string& model_file);
+
+/// Reads the configs and the headers of a checkpoint and decides what the package will be. Throws Error as
+/// export_package does, but for what only the weights' values and the output folder can tell.
+PackagePlan make_plan(const ExportRequest& request, const ExportObserver& observer);
+
+}  // namespace q3vl

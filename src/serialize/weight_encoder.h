@@ -1,0 +1,45 @@
+// A package's weights, block by block in their encoded form: what the writer writes, and what a check compares with.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "checkpoint/weight_block.h"
+#include "serialize/data_layout.h"
+
+namespace q3vl {
+
+/// Where weights come from.
+struct WeightSource {
+  const Checkpoint* checkpoint;
+  MakeWeightBlock make_block;
+};
+
+/// Rows [begin, end) of one weight, encoded.
+struct EncodedRows {
+  const PlacedWeight* weight;
+  std::int64_t begin;
+  std::int64_t end;
+  std::span<const std::span<const std::byte>> parts;  ///< one a part of the weight's request
+
+  /// Where the rows of a part begin in the weight's file.
+  std::uint64_t offset(std::size_t part) const {
+    return weight->part_offsets[part] + static_cast<std::uint64_t>(begin) * weight->request->parts[part].row_bytes;
+  }
+};
+
+/// Reads every weight of `layout` in blocks of a few MiB, encodes them and gives them to `visit`, on `threads` threads
+/// at once. Memory is one block a thread, whatever the model's size. `progress` gets the bytes of the checkpoint done
+/// so far; its calls do not overlap. Throws Error(bad_input) for weights that cannot be read, are NaN or infinite or do
+/// not fit their encoding.
+void encode_weights(const DataLayout& layout, const WeightSource& source, int threads,
+                    const std::function<void(const EncodedRows&)>& visit,
+                    const std::function<void(std::uint64_t done)>& progress);
+
+/// The bytes of the checkpoint that encode_weights() will read.
+std::uint64_t bytes_to_encode(const DataLayout& layout);
+
+}  // namespace q3vl

@@ -1,0 +1,13 @@
+// The reference's forward pass over several prompts, a layer's weights at a time.
+#pragma once
+
+#include <vector>
+
+#include "backend/tensor_backend.h"
+
+namespace q3vl {
+
+/// As TensorBackend::run_reference.
+std::vector<ReferenceResult> run_reference(const ReferenceRequest& request);
+
+}  // namespace q3vl

@@ -1,0 +1,27 @@
+// The entry of qwen3vl-export-torch.so.
+#include <ATen/Parallel.h>
+
+#include "backend/tensor_backend.h"
+#include "tensors/torch_weight_block.h"
+#include "torch_backend/reference_run.h"
+
+namespace q3vl {
+namespace {
+
+class TorchBackend : public TensorBackend {
+ public:
+  std::unique_ptr<WeightBlock> make_weight_block() const override { return make_torch_weight_block(); }
+  void use_single_threaded_tensors() const override { at::set_num_threads(1); }
+  std::vector<ReferenceResult> run_reference(const ReferenceRequest& request) const override {
+    at::set_num_threads(request.threads);
+    return q3vl::run_reference(request);
+  }
+};
+
+}  // namespace
+}  // namespace q3vl
+
+extern "C" const q3vl::TensorBackend* q3vl_tensor_backend() {
+  static const q3vl::TorchBackend backend;
+  return &backend;
+}
