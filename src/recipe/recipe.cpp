@@ -65,7 +65,10 @@ QuantizedPrecision parse_quantized(const JsonObject& object, const std::string& 
 Recipe parse_recipe(const std::string& text, const std::string& name) {
   const std::string origin = "recipe " + name;
   const Json document = parse_json(text, origin, ErrorKind::usage);
-  const JsonObject root(document, origin, "", ErrorKind::usage);
+  const JsonObject file(document, origin, "", ErrorKind::usage);
+  // A manifest holds the resolved recipe of its package, and the name that it had.
+  const bool is_manifest = file.has("recipe") && file.has("recipe_name");
+  const JsonObject root = is_manifest ? file.object("recipe") : file;
   root.expect_only({"description", "target", "text", "embedding", "vision"});
   const JsonObject text_part = root.object("text");
   const JsonObject embedding = root.object("embedding");
@@ -75,7 +78,7 @@ Recipe parse_recipe(const std::string& text, const std::string& name) {
   vision.expect_only({"precision"});
 
   Recipe recipe;
-  recipe.name = name;
+  recipe.name = is_manifest ? file.string("recipe_name") : name;
   recipe.description = root.has("description") ? root.string("description") : "";
   recipe.target = root.string("target");
   recipe.text = parse_quantized(text_part, "text");

@@ -1,4 +1,4 @@
-#include "console.h"
+#include "commands/console.h"
 
 #include <fmt/format.h>
 #include <spdlog/sinks/stdout_color_sinks.h>

@@ -1,0 +1,99 @@
+// The story of a dry run: an export up to the first byte.
+#include "qwen3vl_export/plan.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <set>
+
+#include "base/parallel.h"
+#include "pipeline/package_plan.h"
+#include "serialize/weight_encoder.h"
+
+namespace q3vl {
+namespace {
+
+std::int64_t count_nodes(const Graph& graph) {
+  auto count = static_cast<std::int64_t>(graph.nodes().size());
+  for (const Node& node : graph.nodes())
+    for (const Attribute& attribute : node.attributes)
+      if (const auto* body = std::get_if<std::shared_ptr<Graph>>(&attribute.value)) count += count_nodes(**body);
+  return count;
+}
+
+std::vector<PlannedRole> roles_in(const DataLayout& layout, const std::string& file) {
+  std::vector<PlannedRole> roles;
+  for (const PlacedWeight& placed : layout.weights()) {
+    if (placed.file != file) continue;
+    const WeightRequest& request = *placed.request;
+    std::vector<std::string_view> types;
+    std::uint64_t bytes = 0;
+    for (const EncodedPart& part : request.parts) {
+      types.push_back(name_of(part.type));
+      bytes += part.row_bytes * static_cast<std::uint64_t>(request.rows);
+    }
+    const PlannedRole row{.role = std::string(name_of(request.role)),
+                          .encoding = to_string(request.encoding),
+                          .types = fmt::format("{}", fmt::join(types, " + ")),
+                          .weights = 0,
+                          .tensors = 0,
+                          .bytes = 0};
+    auto found = std::find_if(roles.begin(), roles.end(), [&](const PlannedRole& r) {
+      return r.role == row.role && r.encoding == row.encoding && r.types == row.types;
+    });
+    if (found == roles.end()) found = roles.insert(roles.end(), row);
+    ++found->weights;
+    found->tensors += static_cast<std::int64_t>(request.parts.size());
+    found->bytes += bytes;
+  }
+  return roles;
+}
+
+std::uint64_t free_space(const std::filesystem::path& output) {
+  std::filesystem::path folder = std::filesystem::absolute(output.empty() ? "." : output);
+  while (!std::filesystem::exists(folder)) folder = folder.parent_path();
+  return std::filesystem::space(folder).available;
+}
+
+// Measured on exports of 2B to 32B models: what LibTorch and its libraries take, and for each thread a block of rows,
+// its float32 form and its encoded parts. A graph is held as nodes, as a message and as bytes, and once more in checks.
+constexpr std::uint64_t kProgramBytes = 150'000'000;
+constexpr std::uint64_t kThreadBytes = 20'000'000;
+constexpr std::uint64_t kGraphFactor = 16;
+
+}  // namespace
+
+PlanReport plan_package(const ExportRequest& request, const ExportObserver& observer) {
+  const PackagePlan plan = make_plan(request, observer);
+  PlanReport report{.recipe = plan.recipe.to_json().dump(),
+                    .graphs = {},
+                    .files = plan.files(),
+                    .total_bytes = 0,
+                    .checkpoint_bytes = bytes_to_encode(plan.layout),
+                    .free_disk_bytes = free_space(request.output),
+                    .memory_bytes = 0};
+  for (const ExportedFile& file : report.files) report.total_bytes += file.bytes;
+  std::uint64_t graph_bytes = 0;
+  for (const NamedGraph& named : plan.graphs) {
+    const std::string data = data_file(named.file);
+    const auto bytes_of = [&](const std::string& name) -> std::uint64_t {
+      const auto found = std::find_if(report.files.begin(), report.files.end(),
+                                      [&](const ExportedFile& file) { return file.name == name; });
+      return found == report.files.end() ? 0 : found->bytes;
+    };
+    report.graphs.push_back({.file = named.file,
+                             .contents = named.contents,
+                             .nodes = count_nodes(*named.graph),
+                             .bytes = bytes_of(named.file),
+                             .data_file = plan.layout.files().contains(data) ? data : "",
+                             .data_bytes = bytes_of(data),
+                             .roles = roles_in(plan.layout, data)});
+    graph_bytes += report.graphs.back().bytes;
+  }
+  const auto threads = static_cast<std::uint64_t>(request.threads > 0 ? request.threads : available_processors());
+  report.memory_bytes = kProgramBytes + threads * kThreadBytes + graph_bytes * kGraphFactor;
+  return report;
+}
+
+}  // namespace q3vl

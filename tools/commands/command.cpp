@@ -1,0 +1,57 @@
+#include "commands/command.h"
+
+#include <fmt/format.h>
+
+namespace q3vl {
+
+std::optional<int> parse(CLI::App& app, int argc, char** argv) {
+  app.get_formatter()->column_width(30);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& success) {
+    return app.exit(success);
+  } catch (const CLI::ParseError& error) {
+    throw Error(ErrorKind::usage, fmt::format("{}; see {} --help", error.what(), app.get_name()));
+  }
+  return std::nullopt;
+}
+
+void add_package_options(CLI::App& app, ExportRequest& request) {
+  app.add_option("--recipe", request.recipe, "A recipe's name, the path of a recipe file, or a package's manifest.json")
+      ->type_name("NAME|FILE")
+      ->capture_default_str();
+  app.add_option("--target", request.target, "What the package is for: cpu")->type_name("TARGET");
+  app.add_option("--text", request.text, "Weights of the text decoder: int4, int8, fp16, fp32")->type_name("PRECISION");
+  app.add_option("--vision", request.vision, "Weights of the visual tower: fp32, fp16")->type_name("PRECISION");
+  app.add_option("--embedding", request.embedding, "Weights of the token embedding: int4, int8, fp16, fp32")
+      ->type_name("PRECISION");
+  app.add_option("--block-size", request.block_size,
+                 "Weights that share a scale in int4 and int8: 16, 32, 64, 128, 256")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N");
+  app.add_option("--logits", request.logits, "Positions whose logits the decoder returns: last, all")
+      ->type_name("WHICH");
+  app.add_option("--components", request.components,
+                 "What to write, of vision,embedding,text; text alone makes a text-only package")
+      ->delimiter(',')
+      ->type_name("LIST");
+  app.add_option("--max-length", request.max_length,
+                 "Tokens of prompt and answer for which clients reserve memory (8192, or the model's context)")
+      ->check(CLI::PositiveNumber)
+      ->type_name("TOKENS");
+  app.add_option("--max-pixels", request.max_pixels,
+                 "Larger pictures are scaled down to this many pixels (1003520, or the checkpoint's limit)")
+      ->check(CLI::PositiveNumber)
+      ->type_name("PIXELS");
+  app.add_flag("--allow-unused", request.allow_unused, "Accept tensors that are not part of the model");
+  app.add_option("--threads", request.threads, "Threads that encode weights (one a processor); the bytes are the same")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N");
+}
+
+int print_error(const std::string& message, ErrorKind kind) {
+  fmt::print(stderr, "qwen3vl-export: {}\n", message);
+  return static_cast<int>(kind);
+}
+
+}  // namespace q3vl

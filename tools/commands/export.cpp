@@ -1,0 +1,75 @@
+#include <fmt/format.h>
+#include <spdlog/version.h>
+
+#include <csignal>
+#include <nlohmann/json.hpp>
+
+#include "commands/command.h"
+#include "commands/console.h"
+
+namespace q3vl {
+namespace {
+
+constexpr const char* kDescription =
+    "Turns a Qwen3-VL checkpoint (Hugging Face safetensors) into an ONNX package: vision.onnx, embedding.onnx and\n"
+    "model.onnx, with the configs that onnxruntime-genai needs to load the folder as it is.";
+
+std::string footer() {
+  std::string text =
+      "Commands (each with its own --help):\n"
+      "  qwen3vl-export plan CHECKPOINT               what would be written, to the byte\n"
+      "\nRecipes:\n";
+  for (const auto& [name, description] : builtin_recipes()) text += fmt::format("  {:<28}{}\n", name, description);
+  return text +
+         "\nExamples:\n"
+         "  qwen3vl-export ./Qwen3-VL-4B-Instruct -o ./out\n"
+         "  qwen3vl-export ./Qwen3-VL-4B-Instruct -o ./out --recipe fp32\n"
+         "  qwen3vl-export ./Qwen3-VL-4B-Instruct -o ./text --components text\n"
+         "\nExit codes: 0 done, 1 internal error, 2 wrong usage, 3 damaged or incomplete checkpoint, 4 unsupported "
+         "model,\n"
+         "5 the package cannot be written, 130 interrupted. After an error nothing is left behind.\n";
+}
+
+std::string version_text() {
+  std::string text;
+  auto list = versions();
+  list.emplace_back("nlohmann_json", fmt::format("{}.{}.{}", NLOHMANN_JSON_VERSION_MAJOR, NLOHMANN_JSON_VERSION_MINOR,
+                                                 NLOHMANN_JSON_VERSION_PATCH));
+  list.emplace_back("fmt", fmt::format("{}.{}.{}", FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100));
+  list.emplace_back("spdlog", fmt::format("{}.{}.{}", SPDLOG_VER_MAJOR, SPDLOG_VER_MINOR, SPDLOG_VER_PATCH));
+  list.emplace_back("CLI11", CLI11_VERSION);
+  for (const auto& [name, version] : list) text += fmt::format("{} {}\n", name, version);
+  text.pop_back();
+  return text;
+}
+
+}  // namespace
+
+int export_command(int argc, char** argv) {
+  CLI::App app(kDescription, "qwen3vl-export");
+  app.footer(footer());
+  app.set_version_flag("--version", version_text, "Versions of this program and its libraries");
+  ExportRequest request;
+  bool verbose = false;
+  bool quiet = false;
+  app.add_option("checkpoint", request.checkpoint, "Folder with config.json and *.safetensors")
+      ->type_name("CHECKPOINT");
+  app.add_option("-o,--output", request.output, "Folder to write; must be empty or not exist")->type_name("DIR");
+  app.add_flag("--force", request.force, "Replace a package that is already in the output folder");
+  add_package_options(app, request);
+  CLI::Option* loud = app.add_flag("-v,--verbose", verbose, "Tell more");
+  app.add_flag("-q,--quiet", quiet, "Tell errors only")->excludes(loud);
+  if (const auto code = parse(app, argc, argv)) return *code;
+  // Not CLI11's required(): its message would come before that of an unknown option.
+  if (request.checkpoint.empty())
+    throw Error(ErrorKind::usage, "a checkpoint folder is missing; see qwen3vl-export --help");
+  if (request.output.empty())
+    throw Error(ErrorKind::usage, "the output folder is missing: -o DIR; see qwen3vl-export --help");
+
+  Console console(quiet ? Verbosity::quiet : verbose ? Verbosity::verbose : Verbosity::normal);
+  const ExportReport report = export_package(request, console.observer());
+  console.print_report(report, request.output.string());
+  return 0;
+}
+
+}  // namespace q3vl
