@@ -26,13 +26,12 @@ target_include_directories(q3vl_onnx SYSTEM INTERFACE ${ONNX_INCLUDE_DIR})
 target_compile_definitions(q3vl_onnx INTERFACE ONNX_ML=1 ONNX_NAMESPACE=onnx)
 target_link_libraries(q3vl_onnx INTERFACE ${ONNX_LIBRARY} ${ONNX_PROTO_LIBRARY} protobuf::libprotobuf)
 
-# ONNX Runtime's headers, for the modules that run packages. The library itself is opened at run time.
+# ONNX Runtime's headers. The library itself is opened at run time, by the commands that run packages.
 find_path(Q3VL_ORT_HEADERS onnxruntime_c_api.h
           HINTS ${Q3VL_ONNXRUNTIME_INCLUDE_DIR}
           PATH_SUFFIXES onnxruntime onnxruntime/core/session)
-if(Q3VL_ORT_HEADERS)
-  add_library(q3vl_ort_headers INTERFACE)
-  target_include_directories(q3vl_ort_headers SYSTEM INTERFACE ${Q3VL_ORT_HEADERS})
-else()
-  message(STATUS "ONNX Runtime's headers not found: what runs packages, and its tests, is left out (tools/setup fetches them)")
+if(NOT Q3VL_ORT_HEADERS)
+  message(FATAL_ERROR "ONNX Runtime's headers were not found: run tools/setup, or set Q3VL_ONNXRUNTIME_INCLUDE_DIR")
 endif()
+add_library(q3vl_ort_headers INTERFACE)
+target_include_directories(q3vl_ort_headers SYSTEM INTERFACE ${Q3VL_ORT_HEADERS})

@@ -164,8 +164,8 @@ class PackageNumerics : public testing::Test {
           std::span<const float>(found.data_ptr<float>(), static_cast<std::size_t>(found.numel())));
     }
     const HostTensor embeds = pipeline.embed(ints(prompt.input_ids), features);
-    KvCache cache = pipeline.make_cache(CacheMode::growing, 1, 0);
-    return tensor_of(pipeline.decode(embeds, ints(prompt.attention_mask), ints(prompt.position_ids), cache));
+    KvCache cache = pipeline.decoder().make_cache(CacheMode::growing, 1, 0);
+    return tensor_of(pipeline.decoder().decode(embeds, ints(prompt.attention_mask), ints(prompt.position_ids), cache));
   }
 
   void expect_equal_to_reference(const fs::path& package, const ModelConfig& reference_config,
@@ -354,9 +354,9 @@ TEST_F(PackageNumerics, TextAloneEqualsTheReference) {
   const reference::Prompt prompt = reference::prompt_of(config_, c.ids, {}, {});
   const at::Tensor expected =
       reference::prompt_logits(config_, reference::checkpoint_weights(*checkpoint_), prompt, nullptr);
-  KvCache cache = pipeline.make_cache(CacheMode::growing, 1, 0);
+  KvCache cache = pipeline.decoder().make_cache(CacheMode::growing, 1, 0);
   const at::Tensor found = tensor_of(
-      pipeline.decode(ints(prompt.input_ids), ints(prompt.attention_mask), ints(prompt.position_ids[0]), cache));
+      pipeline.decoder().decode(ints(prompt.input_ids), ints(prompt.attention_mask), ints(prompt.position_ids[0]), cache));
   EXPECT_LE(max_difference(found, expected), kLogitTolerance);
   // Decoding on from there: the last token again as a step of its own.
   const auto length = static_cast<std::int64_t>(c.ids.size());
@@ -367,7 +367,7 @@ TEST_F(PackageNumerics, TextAloneEqualsTheReference) {
   const at::Tensor whole =
       reference::prompt_logits(config_, reference::checkpoint_weights(*checkpoint_), next, nullptr);
   const at::Tensor step =
-      tensor_of(pipeline.decode(ints({1, 1}, {11}), ints({1, length + 1}, all), ints({1, 1}, {length}), cache));
+      tensor_of(pipeline.decoder().decode(ints({1, 1}, {11}), ints({1, length + 1}, all), ints({1, 1}, {length}), cache));
   EXPECT_LE(max_difference(step[0][0], whole[0][length]), kLogitTolerance);
 }
 

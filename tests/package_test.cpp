@@ -85,12 +85,12 @@ at::Tensor prompt_logits(const Pipeline& pipeline, const std::string& name) {
   const Recorded file = recorded(name);
   HostTensor tokens = integers_of(file, "input_ids");
   if (!pipeline.text_only()) tokens = pipeline.embed(tokens, pipeline.encode_images(pictures_of_text(name)));
-  KvCache cache = pipeline.make_cache(CacheMode::growing, tokens.shape[0], 0);
+  KvCache cache = pipeline.decoder().make_cache(CacheMode::growing, tokens.shape[0], 0);
   HostTensor positions = integers_of(file, "position_ids");
   if (pipeline.text_only())  // the three axes of a text are equal
     positions = HostTensor::of(file["input_ids"].sizes().vec(), std::as_const(positions).values<std::int64_t>().first(
                                                                     tokens.bytes.size() / sizeof(std::int64_t)));
-  return to_torch(pipeline.decode(tokens, integers_of(file, "attention_mask"), positions, cache));
+  return to_torch(pipeline.decoder().decode(tokens, integers_of(file, "attention_mask"), positions, cache));
 }
 
 /// The index of each row's last attended position: [B].

@@ -15,6 +15,7 @@ enum class ErrorKind {
   bad_input = 3,      ///< the checkpoint is damaged, incomplete or contradicts itself
   unsupported = 4,    ///< the checkpoint is sound, but not what this program exports
   output = 5,         ///< the package cannot be written: folder, permissions, disk
+  verification = 6,   ///< a package is not what its checkpoint and recipe make
   interrupted = 130,  ///< SIGINT or SIGTERM arrived
 };
 

@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <sys/resource.h>
 
 #include <chrono>
 
@@ -15,6 +14,7 @@
 #include "pipeline/checkpoint_check.h"
 #include "pipeline/package_folder.h"
 #include "pipeline/package_plan.h"
+#include "pipeline/process_memory.h"
 #include "serialize/data_writer.h"
 #include "serialize/onnx_check.h"
 
@@ -29,12 +29,6 @@ void check_package(const PackagePlan& plan, const std::filesystem::path& folder)
   if (!findings.empty())
     throw Error(ErrorKind::bad_input,
                 fmt::format("the package would not load in onnxruntime-genai: {}", fmt::join(findings, "; ")));
-}
-
-std::uint64_t peak_memory() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
 }
 
 }  // namespace
@@ -67,7 +61,7 @@ ExportReport export_package(const ExportRequest& request, const ExportObserver& 
   folder.commit();
 
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  report.peak_memory_bytes = peak_memory();
+  report.peak_memory_bytes = peak_memory_bytes();
   return report;
 }
 

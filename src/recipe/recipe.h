@@ -55,9 +55,10 @@ struct RecipeOverrides {
   int block_size = 0;     ///< of every component that is quantised
 };
 
-/// The recipe compiled in under `name_or_path`, or read from a file when it has a "/" or ends in ".json": a recipe file,
-/// or a package's manifest.json, which holds the recipe that it was made with. Then changed and checked. Throws Error(usage): unknown names, unknown keys, and combinations that ONNX Runtime runs badly or not
-/// at all, with the reason.
+/// The recipe compiled in under `name_or_path`, or read from a file when it has a "/" or ends in ".json": a recipe
+/// file, or a package's manifest.json, which holds the recipe that it was made with. Then changed and checked. Throws
+/// Error(usage): unknown names, unknown keys, and combinations that ONNX Runtime runs badly or not at all, with the
+/// reason.
 Recipe resolve_recipe(const std::string& name_or_path, const RecipeOverrides& overrides);
 
 }  // namespace q3vl

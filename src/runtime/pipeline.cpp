@@ -10,17 +10,6 @@
 namespace q3vl {
 namespace {
 
-/// `pattern` with the layer's number in place of "%d".
-std::string layer_name(std::string pattern, std::size_t layer) {
-  return pattern.replace(pattern.find("%d"), 2, std::to_string(layer));
-}
-
-HostTensor take(NamedTensors& outputs, const std::string& name) {
-  const auto found = outputs.find(name);
-  if (found == outputs.end()) throw Error(ErrorKind::bad_input, fmt::format("the graph has no output {}", name));
-  return std::move(found->second);
-}
-
 /// The index of the largest value; the first of equal ones.
 std::int64_t argmax(const std::vector<float>& values) {
   return std::max_element(values.begin(), values.end()) - values.begin();
@@ -50,7 +39,8 @@ std::vector<std::int64_t> counted(std::size_t count) {
 }  // namespace
 
 Pipeline::Pipeline(const OnnxRuntime& runtime, const std::filesystem::path& package, const SessionOptions& options)
-    : config_(read_package_config(package)), decoder_(runtime, config_.decoder.file, options) {
+    : config_(read_package_config(package)),
+      decoder_(Session(runtime, config_.decoder.file, options), config_.decoder) {
   if (!config_.pictures) return;
   vision_.emplace(runtime, config_.pictures->vision_file, options);
   embedding_.emplace(runtime, config_.pictures->embedding_file, options);
@@ -85,53 +75,10 @@ HostTensor Pipeline::embed(const HostTensor& input_ids, const HostTensor& image_
   return take(outputs, names.inputs_embeds);
 }
 
-KvCache Pipeline::make_cache(CacheMode mode, std::int64_t batch, std::int64_t capacity) const {
-  const DecoderConfig& decoder = config_.decoder;
-  const HostTensor empty = HostTensor::zeros(
-      decoder_.input(layer_name(decoder.past_key, 0)).type,
-      {batch, decoder.num_key_value_heads, mode == CacheMode::shared ? capacity : 0, decoder.head_size});
-  const std::vector<HostTensor> layers(static_cast<std::size_t>(decoder.num_hidden_layers), empty);
-  return {.mode = mode, .length = 0, .keys = layers, .values = layers};
-}
-
-HostTensor Pipeline::decode(const HostTensor& tokens, const HostTensor& attention_mask, const HostTensor& position_ids,
-                            KvCache& cache) const {
-  const DecoderConfig& names = config_.decoder;
-  const std::int64_t length = cache.length + tokens.shape.at(1);
-  NamedTensors inputs = {
-      {names.tokens, tokens}, {names.attention_mask, attention_mask}, {names.position_ids, position_ids}};
-  NamedTensors outputs;
-  if (cache.mode == CacheMode::shared) {
-    const std::int64_t capacity = cache.keys.at(0).shape.at(2);
-    if (length > capacity)
-      throw Error(ErrorKind::usage,
-                  fmt::format("{} tokens do not fit a cache of {} (search.max_length)", length, capacity));
-    std::vector<SharedTensor> shared;
-    for (std::size_t layer = 0; layer < cache.keys.size(); ++layer) {
-      shared.push_back({layer_name(names.past_key, layer), layer_name(names.present_key, layer), &cache.keys[layer]});
-      shared.push_back(
-          {layer_name(names.past_value, layer), layer_name(names.present_value, layer), &cache.values[layer]});
-    }
-    outputs = decoder_.run(inputs, shared);
-  } else {
-    for (std::size_t layer = 0; layer < cache.keys.size(); ++layer) {
-      inputs[layer_name(names.past_key, layer)] = std::move(cache.keys[layer]);
-      inputs[layer_name(names.past_value, layer)] = std::move(cache.values[layer]);
-    }
-    outputs = decoder_.run(inputs);
-    for (std::size_t layer = 0; layer < cache.keys.size(); ++layer) {
-      cache.keys[layer] = take(outputs, layer_name(names.present_key, layer));
-      cache.values[layer] = take(outputs, layer_name(names.present_value, layer));
-    }
-  }
-  cache.length = length;
-  return take(outputs, names.logits);
-}
-
 Generation Pipeline::generate(const Prompt& prompt, const GenerateOptions& options) const {
   if (prompt.input_ids.empty()) throw Error(ErrorKind::usage, "the prompt has no tokens");
   const auto mode = options.cache.value_or(config_.past_present_share_buffer ? CacheMode::shared : CacheMode::growing);
-  KvCache cache = make_cache(mode, 1, config_.max_length);
+  KvCache cache = decoder_.make_cache(mode, 1, config_.max_length);
   MropePositions positions{counted(prompt.input_ids.size()), 0};
   HostTensor features;
   HostTensor no_features;
@@ -154,7 +101,8 @@ Generation Pipeline::generate(const Prompt& prompt, const GenerateOptions& optio
     const std::vector<std::int64_t> mask(static_cast<std::size_t>(cache.length + count), 1);
     const HostTensor position_ids =
         text_only() ? HostTensor::of({1, count}, positions.ids) : HostTensor::of({3, 1, count}, positions.ids);
-    const HostTensor logits = decode(tokens, HostTensor::of({1, cache.length + count}, mask), position_ids, cache);
+    const HostTensor logits =
+        decoder_.decode(tokens, HostTensor::of({1, cache.length + count}, mask), position_ids, cache);
     result.logits.push_back(last_row(logits));
     const std::int64_t token = argmax(result.logits.back());
     result.tokens.push_back(token);

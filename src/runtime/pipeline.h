@@ -12,23 +12,11 @@
 #include <vector>
 
 #include "prompt/prompt.h"
+#include "runtime/decoder.h"
 #include "runtime/package_config.h"
 #include "runtime/session.h"
 
 namespace q3vl {
-
-/// How keys and values of past tokens are kept.
-enum class CacheMode {
-  growing,  ///< what a call returns as present is handed to the next as past
-  shared,   ///< one buffer of full length is past and present at once
-};
-
-/// The decoder's memory of one batch.
-struct KvCache {
-  CacheMode mode;
-  std::int64_t length = 0;               ///< tokens held
-  std::vector<HostTensor> keys, values;  ///< a layer each: [batch, kv_heads, length or capacity, head_size]
-};
 
 struct GenerateOptions {
   std::int64_t max_new_tokens = 128;
@@ -55,15 +43,8 @@ class Pipeline {
   /// input_ids [B, S] int64 and features as of encode_images: inputs_embeds [B, S, (1+D)·H].
   HostTensor embed(const HostTensor& input_ids, const HostTensor& image_features) const;
 
-  /// A cache without tokens; `capacity` (in tokens) counts in shared mode only.
-  KvCache make_cache(CacheMode mode, std::int64_t batch, std::int64_t capacity) const;
-
-  /// One call of the decoder: `tokens` is inputs_embeds [B, S, (1+D)·H] (text-only: input_ids [B, S]), `attention_mask`
-  /// [B, past + S], `position_ids` [3, B, S] (text-only: [B, S]). Returns the logits, [B, 1 or S, vocab]; the cache
-  /// then holds S tokens more. Throws Error(usage) when a shared cache has no room.
-  /// After any other error the cache is of no use.
-  HostTensor decode(const HostTensor& tokens, const HostTensor& attention_mask, const HostTensor& position_ids,
-                    KvCache& cache) const;
+  /// The text decoder, with the sizes and names of genai_config.json.
+  const Decoder& decoder() const { return decoder_; }
 
   /// Greedy decoding of one prompt until an end-of-sequence token or options.max_new_tokens. In shared mode the cache
   /// has search.max_length tokens, which prompt and answer must fit. Throws Error(bad_input) when pictures and
@@ -74,7 +55,7 @@ class Pipeline {
   PackageConfig config_;
   std::optional<Session> vision_;
   std::optional<Session> embedding_;
-  Session decoder_;
+  Decoder decoder_;
 };
 
 }  // namespace q3vl

@@ -181,29 +181,46 @@ struct Session::Impl {
   Ort::Session session{nullptr};
   std::vector<SessionValue> inputs;
   std::vector<SessionValue> outputs;
+
+  /// Makes the session by `create` and lists its inputs and outputs.
+  template <typename Create>
+  void load(const SessionOptions& options, const Create& create) {
+    try {
+      Ort::SessionOptions settings;
+      settings.SetIntraOpNumThreads(options.intra_op_threads);
+      settings.SetGraphOptimizationLevel(to_onnx(options.optimization));
+      session = create(settings);
+      const Ort::AllocatorWithDefaultOptions allocator;
+      for (std::size_t i = 0; i < session.GetInputCount(); ++i)
+        inputs.push_back(
+            describe_value(session.GetInputNameAllocated(i, allocator).get(), session.GetInputTypeInfo(i), path));
+      for (std::size_t i = 0; i < session.GetOutputCount(); ++i)
+        outputs.push_back(
+            describe_value(session.GetOutputNameAllocated(i, allocator).get(), session.GetOutputTypeInfo(i), path));
+    } catch (const Ort::Exception& error) {
+      throw Error(ErrorKind::bad_input, fmt::format("{}: ONNX Runtime cannot load it: {}", path, error.what()));
+    }
+  }
 };
 
 Session::Session(const OnnxRuntime& runtime, const std::filesystem::path& model, const SessionOptions& options)
     : impl_(std::make_unique<Impl>()) {
   impl_->environment = runtime.environment_;
   impl_->path = model.string();
-  try {
-    Ort::SessionOptions settings;
-    settings.SetIntraOpNumThreads(options.intra_op_threads);
-    settings.SetGraphOptimizationLevel(to_onnx(options.optimization));
-    impl_->session = Ort::Session(runtime.environment_->env, model.c_str(), settings);
-    const Ort::AllocatorWithDefaultOptions allocator;
-    for (std::size_t i = 0; i < impl_->session.GetInputCount(); ++i) {
-      impl_->inputs.push_back(describe_value(impl_->session.GetInputNameAllocated(i, allocator).get(),
-                                             impl_->session.GetInputTypeInfo(i), impl_->path));
-    }
-    for (std::size_t i = 0; i < impl_->session.GetOutputCount(); ++i) {
-      impl_->outputs.push_back(describe_value(impl_->session.GetOutputNameAllocated(i, allocator).get(),
-                                              impl_->session.GetOutputTypeInfo(i), impl_->path));
-    }
-  } catch (const Ort::Exception& error) {
-    throw Error(ErrorKind::bad_input, fmt::format("{}: ONNX Runtime cannot load it: {}", impl_->path, error.what()));
-  }
+  impl_->load(options, [&](Ort::SessionOptions& settings) {
+    return Ort::Session(runtime.environment_->env, model.c_str(), settings);
+  });
+}
+
+Session::Session(const OnnxRuntime& runtime, const std::string& bytes, const std::filesystem::path& folder,
+                 const std::string& name, const SessionOptions& options)
+    : impl_(std::make_unique<Impl>()) {
+  impl_->environment = runtime.environment_;
+  impl_->path = name;
+  impl_->load(options, [&](Ort::SessionOptions& settings) {
+    settings.AddConfigEntry("session.model_external_initializers_file_folder_path", folder.c_str());
+    return Ort::Session(runtime.environment_->env, bytes.data(), bytes.size(), settings);
+  });
 }
 
 Session::Session(Session&&) noexcept = default;

@@ -61,6 +61,9 @@ class Session {
  public:
   /// Loads a model on the CPU. Throws Error(bad_input) with the file's name and ONNX Runtime's reason.
   Session(const OnnxRuntime& runtime, const std::filesystem::path& model, const SessionOptions& options = {});
+  /// Loads a model from memory; its external data lie in `folder`, and `name` stands for it in messages.
+  Session(const OnnxRuntime& runtime, const std::string& bytes, const std::filesystem::path& folder,
+          const std::string& name, const SessionOptions& options = {});
   Session(Session&&) noexcept;
   Session& operator=(Session&&) noexcept;
   ~Session();

@@ -9,13 +9,16 @@
 
 namespace q3vl {
 
-onnx::ModelProto read_model_file(const std::filesystem::path& path) {
-  constexpr std::uint64_t kProtobufLimit = (std::uint64_t{1} << 31) - 1;
-  const std::string bytes = read_text_file(path, kProtobufLimit);
+onnx::ModelProto parse_model(const std::string& bytes, const std::string& origin) {
   onnx::ModelProto model;
   if (!model.ParseFromString(bytes) || !model.has_graph() || model.opset_import_size() == 0)
-    throw Error(ErrorKind::bad_input, fmt::format("{}: is not an ONNX model, or a damaged one", path.string()));
+    throw Error(ErrorKind::bad_input, fmt::format("{}: is not an ONNX model, or a damaged one", origin));
   return model;
+}
+
+onnx::ModelProto read_model_file(const std::filesystem::path& path) {
+  constexpr std::uint64_t kProtobufLimit = (std::uint64_t{1} << 31) - 1;
+  return parse_model(read_text_file(path, kProtobufLimit), path.string());
 }
 
 }  // namespace q3vl

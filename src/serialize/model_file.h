@@ -4,8 +4,13 @@
 #include <onnx/onnx_pb.h>
 
 #include <filesystem>
+#include <string>
 
 namespace q3vl {
+
+/// The message whose bytes are `bytes`; `origin` opens the message of an error. Throws Error(bad_input) when they are
+/// no ONNX model.
+onnx::ModelProto parse_model(const std::string& bytes, const std::string& origin);
 
 /// Throws Error(bad_input) when the file cannot be read or is no ONNX model.
 onnx::ModelProto read_model_file(const std::filesystem::path& path);

@@ -14,6 +14,7 @@ using CommandMain = int (*)(int argc, char** argv);
 
 int export_command(int argc, char** argv);
 int plan_command(int argc, char** argv);
+int verify_command(int argc, char** argv);
 
 /// Parses into what was added to `app`. Returns the exit code when --help or --version was all that was asked for.
 /// Throws Error(usage).

@@ -18,6 +18,7 @@ std::string footer() {
   std::string text =
       "Commands (each with its own --help):\n"
       "  qwen3vl-export plan CHECKPOINT               what would be written, to the byte\n"
+      "  qwen3vl-export verify PACKAGE --checkpoint C the package proven against its checkpoint\n"
       "\nRecipes:\n";
   for (const auto& [name, description] : builtin_recipes()) text += fmt::format("  {:<28}{}\n", name, description);
   return text +

@@ -1,0 +1,234 @@
+// The story of a proof: a package against the checkpoint that it was made from.
+#include "qwen3vl_export/verify.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <chrono>
+#include <set>
+
+#include "backend/tensor_backend.h"
+#include "base/file.h"
+#include "base/parallel.h"
+#include "package/genai_config.h"
+#include "pipeline/package_plan.h"
+#include "pipeline/process_memory.h"
+#include "serialize/model_differences.h"
+#include "serialize/model_summary.h"
+#include "serialize/onnx_model.h"
+#include "serialize/weight_check.h"
+#include "verify/cases.h"
+#include "verify/numbers.h"
+
+namespace q3vl {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Which of the four are made.
+struct Checks {
+  bool graph = false;
+  bool weights = false;
+  bool numerics = false;
+  bool quality = false;
+};
+
+Checks parse_checks(const std::vector<std::string>& names) {
+  Checks checks;
+  for (const std::string& name : names) {
+    if (name == "graph")
+      checks.graph = true;
+    else if (name == "weights")
+      checks.weights = true;
+    else if (name == "numerics")
+      checks.numerics = true;
+    else if (name == "quality")
+      checks.quality = true;
+    else
+      throw Error(ErrorKind::usage,
+                  fmt::format("--checks names \"{}\", expected graph, weights, numerics or quality", name));
+  }
+  return checks;
+}
+
+/// The export that would make the package again: its manifest says how it was made.
+ExportRequest request_of(const fs::path& package, const fs::path& checkpoint, int threads) {
+  const fs::path path = package / kManifestFile;
+  if (!fs::exists(path))
+    throw Error(ErrorKind::bad_input, fmt::format("{}: is missing; expected a package of this program, whose manifest "
+                                                  "records the recipe that it was made with",
+                                                  path.string()));
+  const Json document = read_json_file(path);
+  const JsonObject manifest(document, path.string());
+  manifest.object("recipe");
+  ExportRequest request{.checkpoint = checkpoint, .recipe = path.string(), .threads = threads};
+  if (!manifest.json().contains("components") || !manifest.json().at("components").is_array())
+    manifest.fail("components is missing, expected a list of vision, embedding and text");
+  request.components.clear();
+  for (const Json& name : manifest.json().at("components"))
+    request.components.push_back(name.is_string() ? name.get<std::string>() : describe(name));
+  if (manifest.has("max_length")) request.max_length = manifest.integer("max_length", 1, INT64_MAX);
+  if (manifest.has("max_pixels")) request.max_pixels = manifest.integer("max_pixels", 1, INT64_MAX);
+  request.allow_unused = true;  // what the export left out is not its package's concern
+  return request;
+}
+
+/// How a JSON file differs: each place as a JSON pointer. Falls back on the bytes for what is no JSON.
+void compare_json(const std::string& name, const std::string& found, const std::string& expected,
+                  std::vector<std::string>& findings) {
+  const Json a = Json::parse(found, nullptr, /*allow_exceptions=*/false);
+  const Json b = Json::parse(expected);
+  if (a.is_discarded()) {
+    findings.push_back(fmt::format("{}: is not JSON", name));
+    return;
+  }
+  const Json patch = Json::diff(a, b);
+  for (const Json& step : patch) {
+    const Json::json_pointer place(step.at("path").get<std::string>());
+    const auto value = [&](const Json& document) {
+      return document.contains(place) ? describe(document.at(place)) : std::string("missing");
+    };
+    findings.push_back(fmt::format("{}: {} is {}, expected {}", name, place.to_string(), value(a), value(b)));
+  }
+  if (patch.empty()) findings.push_back(fmt::format("{}: is not written as this program writes it", name));
+}
+
+/// The manifest without what may differ from one installation to the next.
+std::string without_versions(const std::string& manifest) {
+  Json document = Json::parse(manifest, nullptr, /*allow_exceptions=*/false);
+  if (!document.is_object()) return manifest;
+  document.erase("versions");
+  return document.dump();
+}
+
+std::int64_t count_nodes(const fs::path& model) {
+  std::int64_t nodes = 0;
+  for (const auto& [name, count] : read_model_summary(model).operators) nodes += count;
+  return nodes;
+}
+
+GraphCheck check_graphs(const PackagePlan& plan, const fs::path& package) {
+  GraphCheck check;
+  check.run = true;
+  std::set<std::string> graphs;
+  for (const NamedGraph& named : plan.graphs) graphs.insert(named.file);
+  const auto present = [&](const std::string& name) {
+    if (fs::is_regular_file(package / name)) return true;
+    check.findings.push_back(fmt::format("{}: is missing", name));
+    return false;
+  };
+  for (const auto& [file, expected] : plan.small_files) {
+    if (!present(file.name)) continue;
+    if (graphs.contains(file.name)) {
+      try {
+        for (const std::string& difference : model_differences(package / file.name, expected))
+          check.findings.push_back(fmt::format("{}: {}", file.name, difference));
+        check.nodes += count_nodes(package / file.name);
+      } catch (const Error& error) {  // a damaged model is what this check is there to find
+        if (error.kind() != ErrorKind::bad_input) throw;
+        check.findings.emplace_back(error.what());
+      }
+      continue;
+    }
+    ++check.files;
+    if (const std::string found = read_text_file(package / file.name); found != expected)
+      compare_json(file.name, found, expected, check.findings);
+  }
+  for (const Asset& asset : plan.assets) {
+    if (!present(asset.name)) continue;
+    ++check.files;
+    if (read_text_file(package / asset.name) != read_text_file(plan.checkpoint->folder() / asset.name))
+      check.findings.push_back(fmt::format("{}: differs from the checkpoint's", asset.name));
+  }
+  ++check.files;
+  const std::string manifest = without_versions(read_text_file(package / kManifestFile));
+  const std::string expected = without_versions(plan.manifest_text());
+  if (manifest != expected) compare_json(kManifestFile, manifest, expected, check.findings);
+  return check;
+}
+
+WeightsCheck check_weights(const PackagePlan& plan, const fs::path& package, int threads,
+                           const ExportObserver& observer) {
+  WeightsCheck check;
+  check.run = true;
+  const TensorBackend& backend = tensor_backend();
+  backend.use_single_threaded_tensors();
+  const std::uint64_t total = bytes_to_encode(plan.layout);
+  check.findings = weight_differences(plan.layout, {plan.checkpoint.get(), [&] { return backend.make_weight_block(); }},
+                                      package, threads, [&](std::uint64_t done) {
+                                        observer.progress({done, total});
+                                      });
+  for (const PlacedWeight& placed : plan.layout.weights())
+    check.tensors += static_cast<std::int64_t>(placed.part_offsets.size());
+  for (const auto& [name, size] : plan.layout.files()) check.bytes += size;
+  return check;
+}
+
+std::vector<RoleBytes> sizes_by_role(const DataLayout& layout) {
+  std::vector<RoleBytes> sizes;
+  for (const PlacedWeight& placed : layout.weights()) {
+    const std::string role(name_of(placed.request->role));
+    const std::string encoding = to_string(placed.request->encoding);
+    auto found = std::find_if(sizes.begin(), sizes.end(),
+                              [&](const RoleBytes& r) { return r.role == role && r.encoding == encoding; });
+    if (found == sizes.end()) found = sizes.insert(sizes.end(), {role, encoding, 0});
+    for (const EncodedPart& part : placed.request->parts)
+      found->bytes += part.row_bytes * static_cast<std::uint64_t>(placed.request->rows);
+  }
+  return sizes;
+}
+
+}  // namespace
+
+VerifyReport verify_package(const VerifyRequest& request, const ExportObserver& observer) {
+  const auto start = std::chrono::steady_clock::now();
+  const Checks checks = parse_checks(request.checks);
+  const int threads = request.threads > 0 ? request.threads : available_processors();
+  const PackagePlan plan = make_plan(request_of(request.package, request.checkpoint, threads), {});
+  VerifyReport report{.package = request.package.string(),
+                      .checkpoint = request.checkpoint.string(),
+                      .recipe = plan.recipe.name,
+                      .onnxruntime = {},
+                      .cases = {},
+                      .sizes = sizes_by_role(plan.layout),
+                      .graph = {},
+                      .weights = {},
+                      .numerics = {},
+                      .quality = {}};
+  if (checks.graph) {
+    observer.info("graph: the graphs and configs are made again and compared");
+    report.graph = check_graphs(plan, request.package);
+  }
+  if (checks.weights) {
+    observer.info("weights: every weight is encoded again and compared");
+    report.weights = check_weights(plan, request.package, threads, observer);
+  }
+  if (checks.numerics || checks.quality) {
+    const OnnxRuntime runtime(request.onnxruntime.empty() ? OnnxRuntime::default_library() : request.onnxruntime);
+    report.onnxruntime = runtime.version();
+    const std::vector<VerifyCase> cases = verify_cases(plan.config, !plan.components.text_only(), {}, {});
+    for (const VerifyCase& item : cases) report.cases.push_back(item.name);
+    check_numbers({.config = plan.config,
+                   .checkpoint = *plan.checkpoint,
+                   .layout = plan.layout,
+                   .head_encoding = plan.recipe.policy()(Role::lm_head),
+                   .embedding_encoding = plan.recipe.policy()(Role::embedding),
+                   .package = request.package,
+                   .runtime = runtime,
+                   .has_vision = plan.components.vision,
+                   .has_embedding = plan.components.embedding,
+                   .has_text = plan.components.text,
+                   .cases = cases,
+                   .tolerance = request.tolerance,
+                   .max_kld = request.max_kld,
+                   .threads = threads,
+                   .observer = observer},
+                  checks.numerics ? &report.numerics : nullptr, checks.quality ? &report.quality : nullptr);
+  }
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  report.peak_memory_bytes = peak_memory_bytes();
+  return report;
+}
+
+}  // namespace q3vl

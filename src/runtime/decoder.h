@@ -1,0 +1,52 @@
+// The text decoder and its cache, one call at a time.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/host_tensor.h"
+#include "runtime/package_config.h"
+#include "runtime/session.h"
+
+namespace q3vl {
+
+/// How keys and values of past tokens are kept.
+enum class CacheMode {
+  growing,  ///< what a call returns as present is handed to the next as past
+  shared,   ///< one buffer of full length is past and present at once
+};
+
+/// The decoder's memory of one batch.
+struct KvCache {
+  CacheMode mode;
+  std::int64_t length = 0;               ///< tokens held
+  std::vector<HostTensor> keys, values;  ///< a layer each: [batch, kv_heads, length or capacity, head_size]
+};
+
+class Decoder {
+ public:
+  Decoder(Session session, DecoderConfig config) : session_(std::move(session)), config_(std::move(config)) {}
+
+  const DecoderConfig& config() const { return config_; }
+
+  /// A cache without tokens; `capacity` (in tokens) counts in shared mode only.
+  KvCache make_cache(CacheMode mode, std::int64_t batch, std::int64_t capacity) const;
+
+  /// One call: `tokens` is inputs_embeds [B, S, (1+D)·H] (text-only: input_ids [B, S]), `attention_mask` [B, past + S],
+  /// `position_ids` [3, B, S] (text-only: [B, S]). Returns the logits, [B, 1 or S, vocab]; the cache then holds S
+  /// tokens more. Throws Error(usage) when a shared cache has no room. After any other error the cache is of no use.
+  HostTensor decode(const HostTensor& tokens, const HostTensor& attention_mask, const HostTensor& position_ids,
+                    KvCache& cache) const;
+
+ private:
+  Session session_;
+  DecoderConfig config_;
+};
+
+/// The output called `name`, moved out of `outputs`. Throws Error(bad_input) when the graph did not give it.
+HostTensor take(NamedTensors& outputs, const std::string& name);
+
+/// `pattern` with the layer's number in place of "%d".
+std::string layer_name(std::string pattern, std::size_t layer);
+
+}  // namespace q3vl

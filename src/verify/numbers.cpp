@@ -1,0 +1,305 @@
+#include "verify/numbers.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+
+#include "backend/tensor_backend.h"
+#include "base/parallel.h"
+#include "qwen3vl_export/error.h"
+#include "verify/measure.h"
+#include "verify/package_run.h"
+#include "verify/package_weights.h"
+
+namespace q3vl {
+namespace {
+
+using Results = std::vector<ReferenceResult>;
+
+std::vector<ReferenceCase> reference_cases(std::span<const VerifyCase> cases) {
+  std::vector<ReferenceCase> list;
+  for (const VerifyCase& item : cases) list.push_back({item.prompt, item.positions});
+  return list;
+}
+
+Results run_reference(const NumbersRequest& request, const ReferenceWeights& weights,
+                      const ReferenceWeights& embedding) {
+  const std::vector<ReferenceCase> cases = reference_cases(request.cases);
+  const auto checked = [](const ReferenceWeights& source) {
+    return [source](const std::string& name) {
+      throw_if_interrupted();
+      return source(name);
+    };
+  };
+  return tensor_backend().run_reference(
+      {.config = &request.config,
+       .cases = &cases,
+       .weights = checked(weights),
+       .embedding = checked(embedding),
+       .threads = request.threads,
+       .progress = [&](std::int64_t done, std::int64_t total) {
+         request.observer.progress({static_cast<std::uint64_t>(done), static_cast<std::uint64_t>(total)});
+       }});
+}
+
+/// Whether the package holds every weight exactly.
+bool lossless(const DataLayout& layout) {
+  return std::ranges::all_of(layout.weights(), [](const PlacedWeight& placed) {
+    const WeightRequest& request = *placed.request;
+    return request.encoding.format == Encoding::Format::stored ||
+           request.encoding.format == Encoding::Format::float32 || request.parts[0].type == request.stored;
+  });
+}
+
+/// What embedding.onnx should give: [1, L, (1+D)·H], token embeddings and merged features, with the DeepStack levels of
+/// the placeholders behind and zeros elsewhere.
+HostTensor wide_embeds(const ModelConfig& config, const VerifyCase& item, const ReferenceResult& reference) {
+  const std::int64_t hidden = config.text.hidden_size;
+  const std::int64_t width = config.features_width();
+  const auto length = static_cast<std::int64_t>(item.prompt.input_ids.size());
+  HostTensor wide = HostTensor::zeros(DataType::float32, {1, length, width});
+  float* out = wide.values<float>().data();
+  const float* embeds = reference.inputs_embeds.values<float>().data();
+  const float* features = reference.features.values<float>().data();
+  for (std::int64_t token = 0; token < length; ++token, out += width, embeds += hidden) {
+    std::copy_n(embeds, hidden, out);
+    const std::int64_t id = item.prompt.input_ids[static_cast<std::size_t>(token)];
+    if (id != config.image_token_id && id != config.video_token_id) continue;
+    std::copy_n(features + hidden, width - hidden, out + hidden);
+    features += width;
+  }
+  return wide;
+}
+
+/// Columns [begin, begin + count) of a [rows, width] matrix.
+std::vector<float> columns(const HostTensor& matrix, std::int64_t begin, std::int64_t count) {
+  const std::int64_t width = matrix.shape.back();
+  const std::span<const float> all = matrix.values<float>();
+  std::vector<float> part;
+  for (std::int64_t row = 0; row * width < static_cast<std::int64_t>(all.size()); ++row)
+    part.insert(part.end(), all.begin() + row * width + begin, all.begin() + row * width + begin + count);
+  return part;
+}
+
+/// "features", "deepstack 0", …: the parts of image_features.
+std::string feature_name(std::int64_t part) {
+  return part == 0 ? "features" : fmt::format("deepstack {}", part - 1);
+}
+
+class NumbersRun {
+ public:
+  NumbersRun(const NumbersRequest& request, NumericsCheck* numerics, QualityCheck* quality)
+      : request_(request),
+        numerics_(numerics),
+        quality_(quality),
+        package_(request.runtime, request.package, request.config,
+                 request.has_text && !request.has_vision && !request.has_embedding, request.threads) {
+    if (numerics_) {
+      numerics_->run = true;
+      numerics_->tolerance = request.tolerance;
+    }
+    if (quality_) quality_->run = true;
+  }
+
+  void run() {
+    run_references();
+    chain_features_ = features_of(ideal_);
+    if (request_.has_vision) attempt([&] { vision(); });
+    chain_embeds_.clear();
+    for (std::size_t i = 0; i < request_.cases.size(); ++i) {
+      exact_embeds_.push_back(wide_embeds(request_.config, request_.cases[i], exact_[i]));
+      chain_embeds_.push_back(wide_embeds(request_.config, request_.cases[i], ideal_[i]));
+    }
+    if (request_.has_embedding) attempt([&] { embedding(); });
+    if (request_.has_text) attempt([&] { text(); });
+  }
+
+ private:
+  /// A graph that cannot be loaded or run, or gives something of another size, is a finding; the rest is still checked.
+  void attempt(const std::function<void()>& work) {
+    try {
+      throw_if_interrupted();
+      work();
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::bad_input && error.kind() != ErrorKind::unsupported) throw;
+      if (numerics_) numerics_->findings.emplace_back(error.what());
+      if (quality_) quality_->findings.emplace_back(error.what());
+    }
+  }
+
+  void run_references() {
+    const ReferenceWeights stored = checkpoint_weights(request_.checkpoint, request_.threads);
+    const auto packed = [&](const Encoding& preferred) {
+      return package_weights(request_.layout, request_.checkpoint, request_.package, preferred, request_.threads);
+    };
+    const bool exact_is_ideal = lossless(request_.layout);
+    if (numerics_ || exact_is_ideal) {
+      request_.observer.info("the reference runs with the package's weights");
+      exact_ = run_reference(request_, packed(request_.head_encoding), packed(request_.embedding_encoding));
+    }
+    if (quality_ && !exact_is_ideal) {
+      request_.observer.info("the reference runs with the checkpoint's weights");
+      ideal_ = run_reference(request_, stored, stored);
+    }
+    if (ideal_.empty()) ideal_ = exact_;
+    if (exact_.empty()) exact_ = ideal_;
+  }
+
+  std::vector<HostTensor> features_of(const Results& results) const {
+    std::vector<HostTensor> list;
+    for (const ReferenceResult& result : results)
+      list.push_back(result.features.shape.empty()
+                         ? HostTensor::zeros(DataType::float32, {0, request_.config.features_width()})
+                         : result.features);
+    return list;
+  }
+
+  void vision() {
+    request_.observer.info("vision.onnx runs");
+    const std::vector<HostTensor> found = package_.vision(request_.cases);
+    const std::int64_t hidden = request_.config.text.hidden_size;
+    for (std::int64_t part = 0; part <= request_.config.deepstack_levels(); ++part) {
+      Likeness likeness;
+      for (std::size_t i = 0; i < found.size(); ++i) {
+        if (request_.cases[i].prompt.pictures.empty()) continue;
+        if (found[i].shape != ideal_[i].features.shape)
+          throw Error(ErrorKind::bad_input,
+                      fmt::format("vision.onnx: image_features has the shape {}, expected {}",
+                                  to_string(found[i].shape), to_string(ideal_[i].features.shape)));
+        const std::vector<float> mine = columns(found[i], part * hidden, hidden);
+        compare(request_.cases[i], feature_name(part), mine, columns(exact_[i].features, part * hidden, hidden));
+        likeness.add(mine, columns(ideal_[i].features, part * hidden, hidden));
+      }
+      add_component(feature_name(part), likeness);
+    }
+    chain_features_ = found;
+  }
+
+  void embedding() {
+    request_.observer.info("embedding.onnx runs");
+    const std::vector<std::vector<HostTensor>> features = {features_of(exact_), chain_features_};
+    const auto found = package_.embedding(request_.cases, features);
+    Likeness likeness;
+    for (std::size_t i = 0; i < request_.cases.size(); ++i) {
+      compare(request_.cases[i], "inputs_embeds", found[0][i].values<float>(), exact_embeds_[i].values<float>());
+      if (found[1][i].bytes.size() == chain_embeds_[i].bytes.size())
+        likeness.add(found[1][i].values<float>(), chain_embeds_[i].values<float>());
+    }
+    add_component("inputs_embeds", likeness);
+    chain_embeds_ = found[1];
+  }
+
+  void text() {
+    if (numerics_) {
+      request_.observer.info("model.onnx runs at accuracy level 0");
+      const std::vector<TextOutputs> found = package_.text(request_.cases, exact_embeds_, 0);
+      for (std::size_t i = 0; i < found.size(); ++i) compare_text(request_.cases[i], found[i], exact_[i]);
+      request_.observer.info("model.onnx decodes over its cache");
+      compare_decoding(package_.decoding(request_.cases, exact_embeds_));
+    }
+    if (quality_) {
+      request_.observer.info("model.onnx runs as it is shipped");
+      measure_text(package_.text(request_.cases, chain_embeds_, std::nullopt));
+    }
+  }
+
+  void compare_text(const VerifyCase& item, const TextOutputs& found, const ReferenceResult& expected) {
+    // Layer by layer in the order of the computation, so that the first finding is where an error enters.
+    for (std::size_t layer = 0; layer < found.hidden.size(); ++layer) {
+      compare(item, fmt::format("present.{}.key", layer), found.keys[layer].values<float>(),
+              expected.keys[layer].values<float>());
+      compare(item, fmt::format("present.{}.value", layer), found.values[layer].values<float>(),
+              expected.values[layer].values<float>());
+      compare(item, fmt::format("layer {}", layer), found.hidden[layer].values<float>(),
+              expected.hidden[layer].values<float>());
+    }
+    compare(item, "logits", found.logits.values<float>(), expected.logits.values<float>());
+  }
+
+  void compare_decoding(const DecodingOutputs& found) {
+    for (std::size_t i = 0; i < found.growing.size(); ++i) {
+      const HostTensor& logits = exact_[i].logits;  // the last positions are always among those compared
+      const auto count = static_cast<std::size_t>((1 + kDecodedTokens) * logits.shape.back());
+      const std::span<const float> last = logits.values<float>().last(count);
+      const VerifyCase& item = request_.cases[i];
+      compare(item, "decoded over a growing cache", found.growing[i].values<float>(), last);
+      compare(item, "decoded over a shared cache", found.shared[i].values<float>(), last);
+      if (i < found.batch.size())
+        compare(item, "in a right-padded batch", found.batch[i].values<float>(),
+                last.last(static_cast<std::size_t>(logits.shape.back())));
+    }
+  }
+
+  void measure_text(const std::vector<TextOutputs>& found) {
+    Likeness logits;
+    std::vector<Likeness> layers(static_cast<std::size_t>(request_.config.text.num_hidden_layers));
+    double kld_sum = 0;
+    std::size_t same = 0;
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      const VerifyCase& item = request_.cases[i];
+      const std::span<const float> mine = found[i].logits.values<float>();
+      const std::span<const float> theirs = ideal_[i].logits.values<float>();
+      const auto vocabulary = static_cast<std::size_t>(request_.config.text.vocab_size);
+      for (std::size_t p = 0; p < item.positions.size(); ++p) {
+        const std::span<const float> a = mine.subspan(p * vocabulary, vocabulary);
+        const std::span<const float> b = theirs.subspan(p * vocabulary, vocabulary);
+        const PositionQuality row{.name = item.name,
+                                  .position = item.positions[p],
+                                  .kld = kl_divergence(a, b),
+                                  .same_top = argmax(a) == argmax(b)};
+        kld_sum += row.kld;
+        quality_->largest_kld = std::max(quality_->largest_kld, row.kld);
+        same += row.same_top ? 1 : 0;
+        quality_->positions.push_back(row);
+      }
+      logits.add(mine, theirs);
+      for (std::size_t layer = 0; layer < layers.size(); ++layer)
+        layers[layer].add(found[i].hidden[layer].values<float>(), ideal_[i].hidden[layer].values<float>());
+    }
+    const auto count = static_cast<double>(quality_->positions.size());
+    quality_->mean_kld = kld_sum / count;
+    quality_->top1_agreement = static_cast<double>(same) / count;
+    add_component("logits", logits);
+    for (std::size_t layer = 0; layer < layers.size(); ++layer)
+      quality_->layers.push_back(
+          {fmt::format("layer {}", layer), layers[layer].cosine(), layers[layer].relative_error()});
+    // Written so that a mean that is not a number does not pass.
+    if (request_.max_kld && !(quality_->mean_kld <= *request_.max_kld))
+      quality_->findings.push_back(
+          fmt::format("the mean KL divergence is {:.3g} nats, more than the {:.3g} of --max-kld", quality_->mean_kld,
+                      *request_.max_kld));
+  }
+
+  void compare(const VerifyCase& item, const std::string& value, std::span<const float> found,
+               std::span<const float> expected) {
+    if (!numerics_) return;
+    const double error = scaled_error(found, expected);
+    numerics_->rows.push_back({item.name, value, error});
+    if (!(error <= request_.tolerance))
+      numerics_->findings.push_back(fmt::format("{}: {} is off by {:.2g}, more than the tolerance {:.2g}", item.name,
+                                                value, error, request_.tolerance));
+  }
+
+  void add_component(const std::string& value, const Likeness& likeness) {
+    if (quality_) quality_->components.push_back({value, likeness.cosine(), likeness.relative_error()});
+  }
+
+  const NumbersRequest& request_;
+  NumericsCheck* numerics_;
+  QualityCheck* quality_;
+  PackageRun package_;
+  Results exact_;  ///< with the package's weights
+  Results ideal_;  ///< with the checkpoint's
+  std::vector<HostTensor> exact_embeds_;
+  std::vector<HostTensor> chain_features_;  ///< what the shipped graphs hand on
+  std::vector<HostTensor> chain_embeds_;
+};
+
+}  // namespace
+
+void check_numbers(const NumbersRequest& request, NumericsCheck* numerics, QualityCheck* quality) {
+  NumbersRun(request, numerics, quality).run();
+}
+
+}  // namespace q3vl

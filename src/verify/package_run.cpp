@@ -1,0 +1,285 @@
+#include "verify/package_run.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+
+#include "base/parallel.h"
+#include "qwen3vl/contract.h"
+#include "qwen3vl/names.h"
+#include "qwen3vl_export/error.h"
+#include "serialize/model_probe.h"
+
+namespace q3vl {
+namespace {
+
+constexpr const char* kVisionFile = "vision.onnx";
+constexpr const char* kEmbeddingFile = "embedding.onnx";
+constexpr const char* kTextFile = "model.onnx";
+
+/// Indexes of `axis` picked from a float tensor, as float32; axes of size 1 before `axis` are dropped.
+HostTensor pick(const HostTensor& tensor, std::size_t axis, std::span<const std::int64_t> indexes) {
+  const std::vector<float> all = tensor.to_float32();
+  std::int64_t outer = 1;
+  std::int64_t inner = 1;
+  Shape shape;
+  for (std::size_t i = 0; i < tensor.shape.size(); ++i) {
+    if (i < axis) outer *= tensor.shape[i];
+    if (i > axis) inner *= tensor.shape[i];
+    if (i == axis)
+      shape.push_back(static_cast<std::int64_t>(indexes.size()));
+    else if (i > axis || tensor.shape[i] > 1)
+      shape.push_back(tensor.shape[i]);
+  }
+  HostTensor picked = HostTensor::zeros(DataType::float32, shape);
+  float* out = picked.values<float>().data();
+  for (std::int64_t o = 0; o < outer; ++o)
+    for (const std::int64_t index : indexes) {
+      const float* from = all.data() + (o * tensor.shape[axis] + index) * inner;
+      out = std::copy(from, from + inner, out);
+    }
+  return picked;
+}
+
+/// [first, first + count).
+std::vector<std::int64_t> range(std::int64_t first, std::int64_t count) {
+  std::vector<std::int64_t> values(static_cast<std::size_t>(count));
+  std::iota(values.begin(), values.end(), first);
+  return values;
+}
+
+std::int64_t length_of(const VerifyCase& item) {
+  return static_cast<std::int64_t>(item.prompt.input_ids.size());
+}
+
+HostTensor ones(Shape shape) {
+  const std::vector<std::int64_t> values(static_cast<std::size_t>(element_count(shape)), 1);
+  return HostTensor::of<std::int64_t>(std::move(shape), values);
+}
+
+/// The logits [vocab] of batch row `row` at `place`, from [B, S, vocab], or from [B, 1, vocab] for the last place.
+std::vector<float> logits_row(const HostTensor& logits, std::int64_t row, std::int64_t place) {
+  const std::vector<float> all = logits.to_float32();
+  const std::int64_t sequence = logits.shape.at(1);
+  const std::int64_t vocabulary = logits.shape.at(2);
+  const auto begin = all.begin() + (row * sequence + (sequence == 1 ? 0 : place)) * vocabulary;
+  return {begin, begin + vocabulary};
+}
+
+DecoderConfig decoder_config(const ModelConfig& config, bool text_only) {
+  return {.file = kTextFile,
+          .hidden_size = config.features_width(),
+          .head_size = config.text.head_dim,
+          .num_hidden_layers = config.text.num_hidden_layers,
+          .num_key_value_heads = config.text.num_key_value_heads,
+          .tokens = text_only ? contract::kInputIds : contract::kInputsEmbeds,
+          .attention_mask = contract::kAttentionMask,
+          .position_ids = contract::kPositionIds,
+          .past_key = contract::kPastKey,
+          .past_value = contract::kPastValue,
+          .logits = contract::kLogits,
+          .present_key = contract::kPresentKey,
+          .present_value = contract::kPresentValue};
+}
+
+}  // namespace
+
+Session PackageRun::probe(const std::string& file, std::optional<std::int64_t> accuracy_level) const {
+  const Probe copy = probe_model(package_ / file, {.accuracy_level = accuracy_level, .pick_prefix = "", .taps = {}});
+  return {runtime_, copy.model, package_, file, options_};
+}
+
+/// Tokens [begin, end) of a case as the decoder takes them.
+HostTensor PackageRun::tokens(const VerifyCase& item, const HostTensor* input, std::int64_t begin,
+                              std::int64_t end) const {
+  if (text_only_) {
+    const auto& ids = item.prompt.input_ids;
+    return HostTensor::of<std::int64_t>(
+        {1, end - begin},
+        std::span(ids).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin)));
+  }
+  HostTensor rows = pick(*input, 1, range(begin, end - begin));
+  rows.shape.insert(rows.shape.begin(), 1);
+  return rows;
+}
+
+/// Their positions: [3, 1, end - begin], or [1, end - begin] in a text-only package.
+HostTensor PackageRun::position_ids(const VerifyCase& item, std::int64_t begin, std::int64_t end) const {
+  if (text_only_) return HostTensor::of<std::int64_t>({1, end - begin}, range(begin, end - begin));
+  std::vector<Grid> images;
+  std::vector<Grid> videos;
+  for (const PromptPicture& picture : item.prompt.pictures)
+    (picture.video ? videos : images).push_back(picture.patches.grid);
+  const MropePositions all = mrope_positions({.image_token_id = config_.image_token_id,
+                                              .video_token_id = config_.video_token_id,
+                                              .vision_start_token_id = config_.vision_start_token_id,
+                                              .spatial_merge_size = config_.vision.spatial_merge_size},
+                                             item.prompt.input_ids, images, videos);
+  std::vector<std::int64_t> chosen;
+  for (std::int64_t axis = 0; axis < 3; ++axis) {
+    const auto first = all.ids.begin() + axis * length_of(item);
+    chosen.insert(chosen.end(), first + begin, first + end);
+  }
+  return HostTensor::of<std::int64_t>({3, 1, end - begin}, chosen);
+}
+
+std::vector<HostTensor> PackageRun::vision(std::span<const VerifyCase> cases) const {
+  const Session session = probe(kVisionFile, std::nullopt);
+  std::vector<HostTensor> results;
+  for (const VerifyCase& item : cases) {
+    throw_if_interrupted();
+    if (item.prompt.pictures.empty()) {
+      results.push_back(HostTensor::zeros(DataType::float32, {0, config_.features_width()}));
+      continue;
+    }
+    std::vector<float> pixels;
+    std::vector<std::int64_t> grids;
+    for (const PromptPicture& picture : item.prompt.pictures) {
+      const Patches& patches = picture.patches;
+      pixels.insert(pixels.end(), patches.pixel_values.begin(), patches.pixel_values.end());
+      grids.insert(grids.end(), {patches.grid.t, patches.grid.h, patches.grid.w});
+    }
+    const std::int64_t width = config_.vision.patch_values();
+    const HostTensor values = HostTensor::of<float>({static_cast<std::int64_t>(pixels.size()) / width, width}, pixels);
+    NamedTensors outputs =
+        session.run({{contract::kPixelValues, values.to(session.input(contract::kPixelValues).type)},
+                     {contract::kImageGridThw,
+                      HostTensor::of<std::int64_t>({static_cast<std::int64_t>(grids.size()) / 3, 3}, grids)}});
+    results.push_back(take(outputs, contract::kImageFeatures).to(DataType::float32));
+  }
+  return results;
+}
+
+std::vector<std::vector<HostTensor>> PackageRun::embedding(std::span<const VerifyCase> cases,
+                                                           std::span<const std::vector<HostTensor>> features) const {
+  const Session session = probe(kEmbeddingFile, std::nullopt);
+  std::vector<std::vector<HostTensor>> results;
+  for (const std::vector<HostTensor>& list : features) {
+    std::vector<HostTensor>& made = results.emplace_back();
+    for (std::size_t i = 0; i < cases.size(); ++i) {
+      NamedTensors outputs = session.run(
+          {{contract::kInputIds, HostTensor::of<std::int64_t>({1, length_of(cases[i])}, cases[i].prompt.input_ids)},
+           {contract::kImageFeatures, list[i].to(session.input(contract::kImageFeatures).type)}});
+      made.push_back(take(outputs, contract::kInputsEmbeds).to(DataType::float32));
+    }
+  }
+  return results;
+}
+
+std::vector<TextOutputs> PackageRun::text(std::span<const VerifyCase> cases, std::span<const HostTensor> inputs,
+                                          std::optional<std::int64_t> accuracy_level) const {
+  const TextConfig& cfg = config_.text;
+  const Scope model = names::language_model();
+  // A layer's sum with what it adds is made by the norm that comes after it.
+  constexpr const char* kNorm = "/SkipSimplifiedLayerNormalization";
+  constexpr int kSumOutput = 3;
+  ProbeOptions options{
+      .accuracy_level = accuracy_level, .pick_prefix = (model / "last_token").path() + "/", .taps = {}};
+  for (std::int64_t layer = 1; layer < cfg.num_hidden_layers; ++layer)
+    options.taps.push_back({(model / "layers" / layer / "input_layernorm").path() + kNorm, kSumOutput});
+  options.taps.push_back({(model / "norm").path() + kNorm, kSumOutput});
+  const Probe copy = probe_model(package_ / kTextFile, options);
+  const Session session(runtime_, copy.model, package_, kTextFile, options_);
+  const DecoderConfig names = decoder_config(config_, text_only_);
+
+  std::vector<TextOutputs> results;
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    throw_if_interrupted();
+    const VerifyCase& item = cases[i];
+    const std::int64_t length = length_of(item);
+    const auto count = static_cast<std::int64_t>(item.positions.size());
+    const HostTensor input = tokens(item, text_only_ ? nullptr : &inputs[i], 0, length);
+    NamedTensors feeds = {
+        {names.tokens, input.type == DataType::int64 ? input : input.to(session.input(names.tokens).type)},
+        {names.attention_mask, ones({1, length})},
+        {names.position_ids, position_ids(item, 0, length)}};
+    if (copy.picks_positions) feeds[kProbePositions] = HostTensor::of<std::int64_t>({1, count, 1}, item.positions);
+    const HostTensor empty = HostTensor::zeros(session.input(layer_name(names.past_key, 0)).type,
+                                               {1, cfg.num_key_value_heads, 0, cfg.head_dim});
+    for (std::size_t layer = 0; layer < static_cast<std::size_t>(cfg.num_hidden_layers); ++layer) {
+      feeds[layer_name(names.past_key, layer)] = empty;
+      feeds[layer_name(names.past_value, layer)] = empty;
+    }
+    NamedTensors outputs = session.run(feeds);
+    // Behind the pick there are the chosen positions only.
+    const auto chosen = [&](const HostTensor& all) {
+      return pick(all, 1, all.shape.at(1) == count && copy.picks_positions ? range(0, count) : item.positions);
+    };
+    TextOutputs& result = results.emplace_back();
+    for (std::size_t layer = 0; layer < copy.taps.size(); ++layer) {
+      const HostTensor all = take(outputs, copy.taps[layer]);
+      result.hidden.push_back(layer + 1 == copy.taps.size() ? chosen(all) : pick(all, 1, item.positions));
+      result.keys.push_back(pick(take(outputs, layer_name(names.present_key, layer)), 2, item.positions));
+      result.values.push_back(pick(take(outputs, layer_name(names.present_value, layer)), 2, item.positions));
+    }
+    result.logits = chosen(take(outputs, names.logits));
+  }
+  return results;
+}
+
+DecodingOutputs PackageRun::decoding(std::span<const VerifyCase> cases, std::span<const HostTensor> inputs) const {
+  const Decoder decoder(probe(kTextFile, 0), decoder_config(config_, text_only_));
+  return {.growing = steps(decoder, cases, inputs, CacheMode::growing),
+          .shared = steps(decoder, cases, inputs, CacheMode::shared),
+          .batch = batch(decoder, cases.first(std::min<std::size_t>(2, cases.size())), inputs)};
+}
+
+std::vector<HostTensor> PackageRun::steps(const Decoder& decoder, std::span<const VerifyCase> cases,
+                                          std::span<const HostTensor> inputs, CacheMode mode) const {
+  std::vector<HostTensor> results;
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    const VerifyCase& item = cases[i];
+    const std::int64_t length = length_of(item);
+    KvCache cache = decoder.make_cache(mode, 1, length + kDecodedTokens);
+    std::vector<float> rows;
+    const auto step = [&](std::int64_t begin, std::int64_t end) {
+      throw_if_interrupted();
+      const HostTensor logits = decoder.decode(tokens(item, text_only_ ? nullptr : &inputs[i], begin, end),
+                                               ones({1, end}), position_ids(item, begin, end), cache);
+      const std::vector<float> row = logits_row(logits, 0, end - begin - 1);
+      rows.insert(rows.end(), row.begin(), row.end());
+    };
+    step(0, length - kDecodedTokens);
+    for (std::int64_t place = length - kDecodedTokens; place < length; ++place) step(place, place + 1);
+    results.push_back(HostTensor::of<float>({1 + kDecodedTokens, config_.text.vocab_size}, rows));
+  }
+  return results;
+}
+
+std::vector<HostTensor> PackageRun::batch(const Decoder& decoder, std::span<const VerifyCase> cases,
+                                          std::span<const HostTensor> inputs) const {
+  const auto count = static_cast<std::int64_t>(cases.size());
+  std::int64_t longest = 0;
+  for (const VerifyCase& item : cases) longest = std::max(longest, length_of(item));
+  const DataType type = text_only_ ? DataType::int64 : DataType::float32;
+  const std::int64_t width = text_only_ ? 1 : config_.features_width();
+  HostTensor joined = HostTensor::zeros(type, text_only_ ? Shape{count, longest} : Shape{count, longest, width});
+  std::vector<std::int64_t> mask(static_cast<std::size_t>(count * longest), 0);
+  const std::int64_t axes = text_only_ ? 1 : 3;
+  std::vector<std::int64_t> positions(static_cast<std::size_t>(axes * count * longest), 0);
+  for (std::int64_t row = 0; row < count; ++row) {
+    const auto index = static_cast<std::size_t>(row);
+    const std::int64_t length = length_of(cases[index]);
+    const HostTensor mine = tokens(cases[index], text_only_ ? nullptr : &inputs[index], 0, length);
+    std::memcpy(joined.bytes.data() + static_cast<std::size_t>(row * longest * width) * size_of(type),
+                mine.bytes.data(), mine.bytes.size());
+    std::fill_n(mask.begin() + row * longest, length, 1);
+    const HostTensor places = position_ids(cases[index], 0, length);
+    for (std::int64_t axis = 0; axis < axes; ++axis)
+      std::copy_n(places.values<std::int64_t>().begin() + axis * length, length,
+                  positions.begin() + (axis * count + row) * longest);
+  }
+  KvCache cache = decoder.make_cache(CacheMode::growing, count, 0);
+  const HostTensor logits = decoder.decode(
+      joined, HostTensor::of<std::int64_t>({count, longest}, mask),
+      HostTensor::of<std::int64_t>(text_only_ ? Shape{count, longest} : Shape{3, count, longest}, positions), cache);
+  std::vector<HostTensor> rows;
+  for (std::int64_t row = 0; row < count; ++row)
+    rows.push_back(HostTensor::of<float>({config_.text.vocab_size},
+                                         logits_row(logits, row, length_of(cases[static_cast<std::size_t>(row)]) - 1)));
+  return rows;
+}
+
+}  // namespace q3vl

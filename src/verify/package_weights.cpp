@@ -1,0 +1,99 @@
+#include "verify/package_weights.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/half.h"
+#include "base/parallel.h"
+#include "quant/encoder.h"
+#include "qwen3vl_export/error.h"
+
+namespace q3vl {
+namespace {
+
+constexpr std::uint64_t kBlockBytes = 4U << 20;
+
+/// Widens elements of one of the three weight types.
+void widen(DataType type, std::span<const std::byte> stored, float* out) {
+  if (type == DataType::float32) {
+    std::memcpy(out, stored.data(), stored.size());
+    return;
+  }
+  for (std::size_t i = 0; i < stored.size() / 2; ++i) {
+    std::uint16_t bits = 0;
+    std::memcpy(&bits, stored.data() + 2 * i, sizeof(bits));
+    out[i] = type == DataType::bfloat16 ? bfloat16_to_float32(bits) : float16_to_float32(bits);
+  }
+}
+
+/// Elements of `type` that lie at `offset` of a file, widened, on several threads.
+void read_widened(const File& file, std::uint64_t offset, DataType type, std::span<float> into, int threads) {
+  const std::size_t block = kBlockBytes / size_of(type);
+  parallel_for((into.size() + block - 1) / block, threads, [&](std::size_t index) {
+    const std::size_t begin = index * block;
+    const std::size_t count = std::min(block, into.size() - begin);
+    std::vector<std::byte> bytes(count * size_of(type));
+    file.read_at(offset + begin * size_of(type), bytes);
+    widen(type, bytes, into.data() + begin);
+  });
+}
+
+HostTensor read_stored(const Checkpoint& checkpoint, const std::string& name, int threads) {
+  const TensorInfo* info = checkpoint.find(name);
+  if (!info)
+    throw Error(ErrorKind::bad_input,
+                fmt::format("{}: the tensor \"{}\" is missing", checkpoint.folder().string(), name));
+  HostTensor tensor = HostTensor::zeros(DataType::float32, info->shape);
+  read_widened(checkpoint.shards()[info->shard], info->offset, info->type, tensor.values<float>(), threads);
+  return tensor;
+}
+
+HostTensor read_placed(const PlacedWeight& placed, const Shape& shape, const std::filesystem::path& package,
+                       int threads) {
+  const WeightRequest& request = *placed.request;
+  const File file = File::open(package / placed.file);
+  HostTensor tensor = HostTensor::zeros(DataType::float32, shape);
+  const std::span<float> values = tensor.values<float>();
+  if (!request.encoding.quantized()) {
+    read_widened(file, placed.part_offsets[0], request.parts[0].type, values, threads);
+    return tensor;
+  }
+  const EncodedPart& data = request.parts[0];
+  const EncodedPart& scales = request.parts[1];
+  const auto block = std::max<std::int64_t>(1, static_cast<std::int64_t>(kBlockBytes / data.row_bytes));
+  const auto blocks = static_cast<std::size_t>((request.rows + block - 1) / block);
+  parallel_for(blocks, threads, [&](std::size_t index) {
+    const std::int64_t begin = static_cast<std::int64_t>(index) * block;
+    const std::int64_t rows = std::min(block, request.rows - begin);
+    std::vector<std::byte> codes(static_cast<std::size_t>(rows) * data.row_bytes);
+    std::vector<float> row_scales(static_cast<std::size_t>(rows) * scales.row_bytes / sizeof(float));
+    file.read_at(placed.part_offsets[0] + static_cast<std::uint64_t>(begin) * data.row_bytes, codes);
+    file.read_at(placed.part_offsets[1] + static_cast<std::uint64_t>(begin) * scales.row_bytes,
+                 std::as_writable_bytes(std::span(row_scales)));
+    const std::vector<float> found = dequantize_rows(request.encoding, codes, row_scales, rows, request.columns);
+    std::ranges::copy(found, values.begin() + begin * request.columns);
+  });
+  return tensor;
+}
+
+}  // namespace
+
+ReferenceWeights checkpoint_weights(const Checkpoint& checkpoint, int threads) {
+  return [&checkpoint, threads](const std::string& name) { return read_stored(checkpoint, name, threads); };
+}
+
+ReferenceWeights package_weights(const DataLayout& layout, const Checkpoint& checkpoint,
+                                 const std::filesystem::path& package, const Encoding& preferred, int threads) {
+  return [&layout, &checkpoint, package, preferred, threads](const std::string& name) {
+    const PlacedWeight* chosen = nullptr;
+    for (const PlacedWeight& placed : layout.weights())
+      if (placed.request->name == name && (chosen == nullptr || placed.request->encoding == preferred))
+        chosen = &placed;
+    if (chosen == nullptr) return read_stored(checkpoint, name, threads);
+    return read_placed(*chosen, checkpoint.find(name)->shape, package, threads);
+  };
+}
+
+}  // namespace q3vl

@@ -1,0 +1,21 @@
+// The weights of a package and of a checkpoint in float32, for the reference.
+#pragma once
+
+#include <filesystem>
+
+#include "backend/tensor_backend.h"
+#include "quant/role.h"
+#include "serialize/data_layout.h"
+
+namespace q3vl {
+
+/// The checkpoint's weights, widened exactly; it must outlive the result.
+ReferenceWeights checkpoint_weights(const Checkpoint& checkpoint, int threads);
+
+/// What the package's own bytes stand for: block-quantised weights dequantised, others widened. Places and encodings
+/// are those of `layout`; a weight that the package holds in two encodings is taken in `preferred`, and one that it
+/// does not hold from the checkpoint. All arguments must outlive the result. Reading throws Error(bad_input).
+ReferenceWeights package_weights(const DataLayout& layout, const Checkpoint& checkpoint,
+                                 const std::filesystem::path& package, const Encoding& preferred, int threads);
+
+}  // namespace q3vl
