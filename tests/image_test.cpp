@@ -379,6 +379,15 @@ TEST(JpegFiles, GreyBecomesRgb) {
             Bytes(192, 77));
 }
 
+TEST(JpegFiles, AnUnknownRevisionIsNoDamage) {
+  const Bytes grey(64, 77);
+  std::string bytes = encoded(JpegFile{JCS_GRAYSCALE, JCS_GRAYSCALE, 1, {8, 8}, grey, ""});
+  const std::size_t name = bytes.find("JFIF");
+  ASSERT_NE(name, std::string::npos);
+  bytes[name + 5] = 2;  // the major revision, which is 1
+  EXPECT_EQ(decode_jpeg(bytes, "").image.pixels, Bytes(192, 77));
+}
+
 TEST(JpegFiles, OtherChannelsAreRefused) {
   const std::string bytes = encoded(JpegFile{JCS_UNKNOWN, JCS_UNKNOWN, 2, {1, 1}, {1, 2}, ""});
   EXPECT_EQ(refusal(ErrorKind::bad_input, [&] { decode_jpeg(bytes, "two.jpg"); }),

@@ -3,6 +3,7 @@
 #include <cstdio>  // jpeglib.h needs it before
 
 #include <fmt/format.h>
+#include <jerror.h>
 #include <jpeglib.h>
 
 #include <array>
@@ -24,9 +25,11 @@ constexpr unsigned kLongestSegment = 0xFFFF;
   static_cast<LibraryGuard*>(jpeg->client_data)->leave(message.data());
 }
 
-/// `level` is -1 for a warning: the data is corrupt, and libjpeg would make up the rest. Other levels are chatter.
+/// `level` is -1 for a warning, else it is chatter. Where the data is corrupt, libjpeg would make up the rest; two
+/// warnings only tell of a number in a header that it does not know.
 void on_message(j_common_ptr jpeg, int level) {
-  if (level < 0) leave(jpeg);
+  const int code = jpeg->err->msg_code;
+  if (level < 0 && code != JWRN_JFIF_MAJOR && code != JWRN_ADOBE_XFORM) leave(jpeg);
 }
 
 /// libjpeg's state for one picture, freed on every way out.
