@@ -3,8 +3,11 @@
 #include <gtest/gtest.h>
 #include <png.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <random>
 
 #include "base/json.h"
@@ -49,8 +52,6 @@ ImageConfig image_config(std::int64_t min_pixels, std::int64_t max_pixels) {
           .rescale_factor = 1.0 / 255.0};
 }
 
-// --- Hugging Face ---------------------------------------------------------------------------------------------------
-
 TEST(RecordedPictures, AreEqualToTheLastBit) {
   const std::filesystem::path folder = test::data_path("images");
   const Json manifest = read_json_file(folder / "manifest.json");
@@ -80,8 +81,6 @@ TEST(RecordedPictures, AreEqualToTheLastBit) {
     EXPECT_EQ(different, 0);
   }
 }
-
-// --- Sizes ----------------------------------------------------------------------------------------------------------
 
 TEST(SmartResize, EqualsWhatIsWorkedOutByHand) {
   const auto resized = [](ImageSize size, std::int64_t min_pixels, std::int64_t max_pixels) {
@@ -120,8 +119,6 @@ TEST(SmartResize, RefusesThinPictures) {
                     }),
             "the picture is 1×201 pixels (width × height), expected a longer side of at most 200 times the shorter");
 }
-
-// --- Resizing -------------------------------------------------------------------------------------------------------
 
 /// FNV-1a, 64 bits.
 std::uint64_t hash(const Bytes& bytes) {
@@ -220,8 +217,6 @@ TEST(ResizeBicubic, RefusesWhatIsNoPicture) {
             "a picture of 4×2 pixels (width × height) and 23 values cannot be resized to 2×2");
 }
 
-// --- PNG ------------------------------------------------------------------------------------------------------------
-
 struct PngFile {
   int colour_type, bits;
   ImageSize size;
@@ -313,8 +308,6 @@ TEST(PngFiles, InterlacedRowsAreInOrder) {
       image.pixels);
 }
 
-// --- JPEG -----------------------------------------------------------------------------------------------------------
-
 struct JpegFile {
   J_COLOR_SPACE from, stored;  ///< what the pixels are, what libjpeg turns them into
   int channels;
@@ -388,13 +381,18 @@ TEST(JpegFiles, AnUnknownRevisionIsNoDamage) {
   EXPECT_EQ(decode_jpeg(bytes, "").image.pixels, Bytes(192, 77));
 }
 
+TEST(JpegFiles, PaddingAfterTheLastRowIsNoDamage) {
+  std::string bytes = rgb_jpeg({7, 5});
+  const Bytes expected = decode_jpeg(bytes, "").image.pixels;
+  bytes.insert(bytes.size() - 2, std::string(64, '\0'));  // before the end marker
+  EXPECT_EQ(decode_jpeg(bytes, "").image.pixels, expected);
+}
+
 TEST(JpegFiles, OtherChannelsAreRefused) {
   const std::string bytes = encoded(JpegFile{JCS_UNKNOWN, JCS_UNKNOWN, 2, {1, 1}, {1, 2}, ""});
   EXPECT_EQ(refusal(ErrorKind::bad_input, [&] { decode_jpeg(bytes, "two.jpg"); }),
             "two.jpg: has 2 channels, expected 1 (grey), 3 (colour) or 4 (CMYK)");
 }
-
-// --- Orientation ----------------------------------------------------------------------------------------------------
 
 std::string number(std::uint32_t value, int bytes, bool big_endian) {
   std::string text;
@@ -483,8 +481,6 @@ TEST(Orientation, MalformedBlocksAreIgnored) {
   EXPECT_EQ(found.orientation, 1);
   EXPECT_EQ(found.image.pixels, plain.pixels);
 }
-
-// --- Refusals -------------------------------------------------------------------------------------------------------
 
 class RefusedFiles : public testing::Test {
  protected:

@@ -102,6 +102,7 @@ DecodedImage decode_jpeg(std::string_view bytes, const std::string& origin) {
   run([&] {
     jpeg.out_color_space = channels == 1 ? JCS_GRAYSCALE : channels == 3 ? JCS_RGB : JCS_CMYK;
     jpeg_start_decompress(&jpeg);
+    // Nothing is read after the last row: some cameras pad their files there.
     for (std::int64_t y = 0; y < image.height; ++y) {
       std::uint8_t* rgb = &image.pixels[y * image.width * 3];
       JSAMPROW into = channels == 3 ? rgb : row.data();
@@ -109,7 +110,6 @@ DecodedImage decode_jpeg(std::string_view bytes, const std::string& origin) {
       if (channels == 1) grey_to_rgb(row.data(), rgb, image.width);
       if (channels == 4) cmyk_to_rgb(row.data(), rgb, image.width);
     }
-    jpeg_finish_decompress(&jpeg);
   });
   return decoded;
 }

@@ -51,8 +51,8 @@ int orientation_of(png_structp png, png_infop info) {
 
 DecodedImage decode_png(std::string_view bytes, const std::string& origin) {
   PngReader reader;
-  const png_structp png = reader.png;
-  const png_infop info = reader.info;
+  png_struct* const png = reader.png;
+  png_info* const info = reader.info;
   if (!png || !info) throw Error(ErrorKind::internal, "libpng cannot be set up");
   const auto run = [&](auto calls) {
     if (!reader.guard.run(calls))
