@@ -1,19 +1,15 @@
-// Positions, patches and PNG files against what Hugging Face recorded and against plain loops.
+// Positions and patches against what Hugging Face recorded and against plain loops.
 #include <ATen/ATen.h>
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <png.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <numeric>
 #include <random>
 
+#include "image/read_image.h"
 #include "prompt/image_patches.h"
 #include "prompt/mrope_positions.h"
-#include "prompt/png.h"
 #include "support/refusal.h"
-#include "support/temporary_folder.h"
 #include "support/test_data.h"
 
 namespace q3vl {
@@ -21,7 +17,6 @@ namespace {
 
 using test::Recorded;
 using test::recorded;
-using testing::HasSubstr;
 using Ids = std::vector<std::int64_t>;
 
 constexpr PromptTokens kTokens{
@@ -174,13 +169,13 @@ TEST(ImagePatches, AgreeWithViewAndPermute) {
 TEST(ImagePatches, EqualARecordedPicture) {
   // rgb_128x96.png through Hugging Face's processor, which leaves its size alone; recorded as 8-bit values u with
   // pixel_values = (u/255 - 0.5) / 0.5.
-  const Recorded expected(test::data_path("images/rgb_128x96.safetensors"));
+  const Recorded expected(test::data_path("images/pixels_u8.safetensors"));
   ImageConfig config = image_config(16, 2, 2);
   config.image_mean = config.image_std = {0.5, 0.5, 0.5};
-  const std::vector<RgbImage> frames{read_png(test::data_path("images/rgb_128x96.png"))};
+  const std::vector<RgbImage> frames{read_image(test::data_path("images/rgb_128x96.png"))};
   const Patches found = image_patches(frames, config);
   EXPECT_EQ(found.grid, (Grid{1, 6, 8}));
-  const at::Tensor pixels = expected["pixels_u8"];
+  const at::Tensor pixels = expected["rgb_128x96.png:small"];
   EXPECT_TRUE(rows_of(found).equal((pixels.to(at::kFloat) - 127.5F) / 127.5F));
 }
 
@@ -198,62 +193,6 @@ TEST(ImagePatches, RefusesWhatNeedsResizing) {
   RgbImage cut = random_image(8, 8, 1);
   cut.pixels.pop_back();
   EXPECT_EQ(message({cut}), "frame 0 has 191 values, expected 8×8×3");
-}
-
-class PngFiles : public testing::Test {
- protected:
-  /// Writes a file of libpng's `colour_type` with `bits` a channel, and reads it back.
-  RgbImage round_trip(int colour_type, int bits, std::int64_t width, std::int64_t height,
-                      const std::vector<std::uint8_t>& bytes, const std::vector<png_color>& palette = {}) const {
-    const auto path = folder_ / "picture.png";
-    FILE* file = std::fopen(path.c_str(), "wb");
-    png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, nullptr, nullptr, nullptr);
-    png_infop info = png_create_info_struct(png);
-    png_init_io(png, file);
-    png_set_IHDR(png, info, static_cast<png_uint_32>(width), static_cast<png_uint_32>(height), bits, colour_type,
-                 PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
-    if (!palette.empty()) png_set_PLTE(png, info, palette.data(), static_cast<int>(palette.size()));
-    png_write_info(png, info);
-    const std::size_t stride = bytes.size() / static_cast<std::size_t>(height);
-    for (std::int64_t y = 0; y < height; ++y) png_write_row(png, &bytes[static_cast<std::size_t>(y) * stride]);
-    png_write_end(png, nullptr);
-    png_destroy_write_struct(&png, &info);
-    std::fclose(file);
-    return read_png(path);
-  }
-
-  TemporaryFolder folder_;
-};
-
-TEST_F(PngFiles, EveryColourTypeBecomesRgb) {
-  using Bytes = std::vector<std::uint8_t>;
-  const RgbImage rgb = round_trip(PNG_COLOR_TYPE_RGB, 8, 2, 1, {1, 2, 3, 250, 128, 7});
-  EXPECT_EQ(rgb.width, 2);
-  EXPECT_EQ(rgb.height, 1);
-  EXPECT_EQ(rgb.pixels, (Bytes{1, 2, 3, 250, 128, 7}));
-  // The colours under full and half transparency stay.
-  EXPECT_EQ(round_trip(PNG_COLOR_TYPE_RGBA, 8, 1, 2, {10, 20, 30, 0, 40, 50, 60, 128}).pixels,
-            (Bytes{10, 20, 30, 40, 50, 60}));
-  EXPECT_EQ(round_trip(PNG_COLOR_TYPE_GRAY, 8, 2, 1, {9, 200}).pixels, (Bytes{9, 9, 9, 200, 200, 200}));
-  EXPECT_EQ(round_trip(PNG_COLOR_TYPE_GRAY_ALPHA, 8, 2, 1, {9, 0, 200, 255}).pixels, (Bytes{9, 9, 9, 200, 200, 200}));
-  EXPECT_EQ(round_trip(PNG_COLOR_TYPE_GRAY, 1, 2, 1, {0b01000000}).pixels, (Bytes{0, 0, 0, 255, 255, 255}));
-  EXPECT_EQ(round_trip(PNG_COLOR_TYPE_PALETTE, 8, 3, 1, {2, 0, 1}, {{1, 2, 3}, {4, 5, 6}, {7, 8, 9}}).pixels,
-            (Bytes{7, 8, 9, 1, 2, 3, 4, 5, 6}));
-  // 16 bits a channel, most significant byte first: 257·v is v in 8 bits.
-  EXPECT_EQ(round_trip(PNG_COLOR_TYPE_RGB, 16, 1, 1, {17, 17, 128, 128, 255, 255}).pixels, (Bytes{17, 128, 255}));
-}
-
-TEST_F(PngFiles, DamagedFilesAreRefused) {
-  const auto path = folder_ / "note.png";
-  write_bytes(path, "not a picture");
-  EXPECT_THAT(refusal(ErrorKind::bad_input, [&] { read_png(path); }),
-              HasSubstr("note.png: cannot be read as a PNG picture"));
-
-  round_trip(PNG_COLOR_TYPE_RGB, 8, 8, 8, std::vector<std::uint8_t>(192, 5));
-  std::filesystem::resize_file(folder_ / "picture.png", 50);
-  EXPECT_THAT(refusal(ErrorKind::bad_input, [&] { read_png(folder_ / "picture.png"); }),
-              HasSubstr("cannot be read as a PNG picture"));
-  EXPECT_THAT(refusal(ErrorKind::bad_input, [&] { read_png(folder_ / "missing.png"); }), HasSubstr("missing.png"));
 }
 
 }  // namespace

@@ -5,8 +5,8 @@
 #include <limits>
 
 #include "base/json.h"
+#include "image/read_image.h"
 #include "prompt/image_patches.h"
-#include "prompt/png.h"
 #include "runtime/detokenizer.h"
 #include "runtime/pipeline.h"
 
@@ -45,7 +45,7 @@ Question read_question(const JsonObject& item, const std::filesystem::path& fold
                     .answer_ids = item.integers("hf_fp32_ids", 0, most),
                     .margin = item.number("hf_fp32_min_margin")};
   std::vector<RgbImage> pictures;
-  for (const std::string& file : question.files) pictures.push_back(read_png(folder / file));
+  for (const std::string& file : question.files) pictures.push_back(read_image(folder / file));
   if (video) {
     question.prompt.pictures.push_back({image_patches(pictures, image), true});
   } else {

@@ -11,6 +11,8 @@
 #include "backend/tensor_backend.h"
 #include "base/file.h"
 #include "base/parallel.h"
+#include "config/image_config.h"
+#include "image/model_image.h"
 #include "package/genai_config.h"
 #include "pipeline/package_plan.h"
 #include "pipeline/process_memory.h"
@@ -179,6 +181,24 @@ std::vector<RoleBytes> sizes_by_role(const DataLayout& layout) {
   return sizes;
 }
 
+/// The cases that the config gives, and one for each picture that the user names.
+std::vector<VerifyCase> make_cases(const PackagePlan& plan, const VerifyRequest& request) {
+  const bool pictures = !plan.components.text_only();
+  if (!pictures && !request.images.empty())
+    throw Error(ErrorKind::usage, fmt::format("--image {}: {} is a text-only package, which sees no pictures",
+                                              request.images.front().string(), request.package.string()));
+  std::vector<Patches> images;
+  std::vector<std::string> names;
+  for (const fs::path& path : request.images) {
+    const ImageConfig settings = read_image_config(request.checkpoint, plan.config.vision);
+    const RgbImage image =
+        read_model_image(path, settings, plan.max_pixels > 0 ? plan.max_pixels : settings.max_pixels);
+    images.push_back(image_patches({&image, 1}, settings));
+    names.push_back(path.filename().string());
+  }
+  return verify_cases(plan.config, pictures, images, names);
+}
+
 }  // namespace
 
 VerifyReport verify_package(const VerifyRequest& request, const ExportObserver& observer) {
@@ -207,7 +227,7 @@ VerifyReport verify_package(const VerifyRequest& request, const ExportObserver& 
   if (checks.numerics || checks.quality) {
     const OnnxRuntime runtime(request.onnxruntime.empty() ? OnnxRuntime::default_library() : request.onnxruntime);
     report.onnxruntime = runtime.version();
-    const std::vector<VerifyCase> cases = verify_cases(plan.config, !plan.components.text_only(), {}, {});
+    const std::vector<VerifyCase> cases = make_cases(plan, request);
     for (const VerifyCase& item : cases) report.cases.push_back(item.name);
     check_numbers({.config = plan.config,
                    .checkpoint = *plan.checkpoint,

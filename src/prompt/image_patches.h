@@ -6,15 +6,10 @@
 #include <vector>
 
 #include "config/image_config.h"
+#include "image/rgb_image.h"
 #include "prompt/mrope_positions.h"
 
 namespace q3vl {
-
-/// 8-bit RGB, rows from the top: [height, width, 3].
-struct RgbImage {
-  std::int64_t width, height;
-  std::vector<std::uint8_t> pixels;
-};
 
 struct Patches {
   std::vector<float> pixel_values;  ///< [t·h·w, 3·temporal_patch_size·patch_size²]
