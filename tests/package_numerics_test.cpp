@@ -14,6 +14,7 @@
 #include "runtime/pipeline.h"
 #include "serialize/model_summary.h"
 #include "support/command.h"
+#include "support/odd_model.h"
 #include "support/temporary_folder.h"
 #include "synth/synth_checkpoint.h"
 #include "tensors/tensor_reader.h"
@@ -26,39 +27,6 @@ namespace fs = std::filesystem;
 // The project's promise for logits; features are held ten times closer to what they are made of.
 constexpr double kLogitTolerance = 1e-4;
 constexpr double kFeatureTolerance = 2e-5;
-
-SynthOptions odd_model(std::int64_t merge) {
-  SynthOptions options{.model = synth_preset("tiny")};
-  options.seed = 5;
-  options.max_shard_bytes = 200'000;
-  options.rope_dialect = RopeDialect::rope_parameters;
-  TextConfig& text = options.model.text;
-  text.hidden_size = 72;
-  text.intermediate_size = 100;
-  text.num_hidden_layers = 3;
-  text.num_attention_heads = 6;
-  text.num_key_value_heads = 3;
-  text.head_dim = 24;
-  text.mrope_section = {5, 4, 3};
-  text.rope_theta = 12345.0;
-  text.rms_norm_eps = 3e-6;
-  text.tie_word_embeddings = false;
-  VisionConfig& vision = options.model.vision;
-  vision.depth = 5;
-  vision.hidden_size = 60;
-  vision.num_heads = 5;
-  vision.intermediate_size = 92;
-  vision.patch_size = 8;
-  vision.spatial_merge_size = merge;
-  vision.num_position_embeddings = 49;
-  vision.out_hidden_size = 72;
-  vision.deepstack_visual_indexes = {3, 1};
-  options.edit_tensors = [](std::vector<SynthTensor>& tensors) {  // a checkpoint of mixed types
-    for (std::size_t i = 0; i < tensors.size(); ++i)
-      tensors[i].type = i % 3 == 0 ? DataType::float32 : i % 3 == 1 ? DataType::float16 : DataType::bfloat16;
-  };
-  return options;
-}
 
 /// A prompt with pictures: their patches, and the ids that stand for them.
 struct Case {
@@ -355,8 +323,8 @@ TEST_F(PackageNumerics, TextAloneEqualsTheReference) {
   const at::Tensor expected =
       reference::prompt_logits(config_, reference::checkpoint_weights(*checkpoint_), prompt, nullptr);
   KvCache cache = pipeline.decoder().make_cache(CacheMode::growing, 1, 0);
-  const at::Tensor found = tensor_of(
-      pipeline.decoder().decode(ints(prompt.input_ids), ints(prompt.attention_mask), ints(prompt.position_ids[0]), cache));
+  const at::Tensor found = tensor_of(pipeline.decoder().decode(ints(prompt.input_ids), ints(prompt.attention_mask),
+                                                               ints(prompt.position_ids[0]), cache));
   EXPECT_LE(max_difference(found, expected), kLogitTolerance);
   // Decoding on from there: the last token again as a step of its own.
   const auto length = static_cast<std::int64_t>(c.ids.size());
@@ -366,8 +334,8 @@ TEST_F(PackageNumerics, TextAloneEqualsTheReference) {
   const reference::Prompt next = reference::prompt_of(config_, longer, {}, {});
   const at::Tensor whole =
       reference::prompt_logits(config_, reference::checkpoint_weights(*checkpoint_), next, nullptr);
-  const at::Tensor step =
-      tensor_of(pipeline.decoder().decode(ints({1, 1}, {11}), ints({1, length + 1}, all), ints({1, 1}, {length}), cache));
+  const at::Tensor step = tensor_of(
+      pipeline.decoder().decode(ints({1, 1}, {11}), ints({1, length + 1}, all), ints({1, 1}, {length}), cache));
   EXPECT_LE(max_difference(step[0][0], whole[0][length]), kLogitTolerance);
 }
 

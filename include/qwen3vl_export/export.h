@@ -31,10 +31,12 @@ struct ExportRequest {
   bool allow_unused = false;    ///< accept tensors that the model does not have
 };
 
-/// How far the work has come: bytes of the checkpoint that are encoded, and of all that will be.
+/// How far the work has come.
 struct ExportProgress {
   std::uint64_t done;
   std::uint64_t total;
+  std::string activity;  ///< what is done, as in "encoded 1 GB of 2 GB"
+  std::string unit;      ///< what is counted, as in "layers"; empty: bytes
 };
 
 /// Where an export tells what it does. Calls come from several threads, one at a time.
@@ -42,7 +44,7 @@ struct ExportObserver {
   std::function<void(const std::string&)> info = [](const std::string&) {};
   std::function<void(const std::string&)> warning = [](const std::string&) {};
   std::function<void(const std::string&)> detail = [](const std::string&) {};
-  std::function<void(ExportProgress)> progress = [](ExportProgress) {};
+  std::function<void(const ExportProgress&)> progress = [](const ExportProgress&) {};
 };
 
 struct ExportedFile {

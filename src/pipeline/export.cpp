@@ -51,7 +51,7 @@ ExportReport export_package(const ExportRequest& request, const ExportObserver& 
   backend.use_single_threaded_tensors();
   write_data_files(plan.layout, {plan.checkpoint.get(), [&] { return backend.make_weight_block(); }}, folder.path(),
                    threads, [&](std::uint64_t done) {
-                     observer.progress({done, total});
+                     observer.progress({done, total, "encoded", ""});
                    });
   for (const auto& [file, text] : plan.small_files) write_text_file(folder.path() / file.name, text);
   copy_assets(request.checkpoint, plan.assets, folder.path());

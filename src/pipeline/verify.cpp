@@ -64,7 +64,10 @@ ExportRequest request_of(const fs::path& package, const fs::path& checkpoint, in
   const Json document = read_json_file(path);
   const JsonObject manifest(document, path.string());
   manifest.object("recipe");
-  ExportRequest request{.checkpoint = checkpoint, .recipe = path.string(), .threads = threads};
+  ExportRequest request;
+  request.checkpoint = checkpoint;
+  request.recipe = path.string();
+  request.threads = threads;
   if (!manifest.json().contains("components") || !manifest.json().at("components").is_array())
     manifest.fail("components is missing, expected a list of vision, embedding and text");
   request.components.clear();
@@ -159,7 +162,7 @@ WeightsCheck check_weights(const PackagePlan& plan, const fs::path& package, int
   const std::uint64_t total = bytes_to_encode(plan.layout);
   check.findings = weight_differences(plan.layout, {plan.checkpoint.get(), [&] { return backend.make_weight_block(); }},
                                       package, threads, [&](std::uint64_t done) {
-                                        observer.progress({done, total});
+                                        observer.progress({done, total, "compared", ""});
                                       });
   for (const PlacedWeight& placed : plan.layout.weights())
     check.tensors += static_cast<std::int64_t>(placed.part_offsets.size());

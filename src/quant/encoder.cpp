@@ -67,17 +67,21 @@ void encode_rows(const Encoding& encoding, std::span<const float> values, std::i
 
 std::vector<float> dequantize_rows(const Encoding& encoding, std::span<const std::byte> data,
                                    std::span<const float> scales, std::int64_t rows, std::int64_t columns) {
-  const std::int64_t blocks = blocks_per_row(encoding, columns);
+  const auto block = static_cast<std::size_t>(encoding.block_size);
+  const auto row_size = static_cast<std::size_t>(columns);
+  const std::size_t block_bytes = block * static_cast<std::size_t>(encoding.bits) / 8;
   const int zero_point = 1 << (encoding.bits - 1);
-  std::vector<float> values;
-  values.reserve(static_cast<std::size_t>(rows * columns));
-  for (std::int64_t row = 0; row < rows; ++row) {
-    for (std::int64_t column = 0; column < columns; ++column) {
-      const std::int64_t place = row * blocks * encoding.block_size + column;
-      const int byte = std::to_integer<int>(data[static_cast<std::size_t>(place * encoding.bits / 8)]);
-      const int code = encoding.bits == 8 ? byte : (place % 2 == 0 ? byte & 15 : byte >> 4);
-      values.push_back(static_cast<float>(code - zero_point) *
-                       scales[static_cast<std::size_t>(row * blocks + column / encoding.block_size)]);
+  std::vector<float> values(static_cast<std::size_t>(rows) * row_size);
+  const std::byte* codes = data.data();
+  const float* scale = scales.data();
+  for (std::size_t row = 0; row < values.size(); row += row_size) {
+    for (std::size_t begin = 0; begin < row_size; begin += block, codes += block_bytes, ++scale) {
+      const std::size_t count = std::min(block, row_size - begin);
+      for (std::size_t i = 0; i < count; ++i) {
+        const int byte = std::to_integer<int>(codes[encoding.bits == 8 ? i : i / 2]);
+        const int code = encoding.bits == 8 ? byte : (i % 2 == 0 ? byte & 15 : byte >> 4);
+        values[row + begin + i] = static_cast<float>(code - zero_point) * *scale;
+      }
     }
   }
   return values;

@@ -96,8 +96,7 @@ std::string open_library(const std::filesystem::path& library) {
   if (handle == nullptr) {
     const char* reason = dlerror();  // NOLINT(concurrency-mt-unsafe): under the lock
     throw Error(ErrorKind::usage,
-                fmt::format("ONNX Runtime cannot be opened: {}; tools/setup fetches it, and the CMake "
-                            "variable Q3VL_ONNXRUNTIME_LIBRARY names another",
+                fmt::format("ONNX Runtime cannot be opened: {}; tools/setup fetches it, and --onnxruntime names another",
                             reason));
   }
   using GetApiBase = const OrtApiBase*(ORT_API_CALL*)();

@@ -32,15 +32,16 @@ Results run_reference(const NumbersRequest& request, const ReferenceWeights& wei
       return source(name);
     };
   };
-  return tensor_backend().run_reference(
-      {.config = &request.config,
-       .cases = &cases,
-       .weights = checked(weights),
-       .embedding = checked(embedding),
-       .threads = request.threads,
-       .progress = [&](std::int64_t done, std::int64_t total) {
-         request.observer.progress({static_cast<std::uint64_t>(done), static_cast<std::uint64_t>(total)});
-       }});
+  return tensor_backend().run_reference({.config = &request.config,
+                                         .cases = &cases,
+                                         .weights = checked(weights),
+                                         .embedding = checked(embedding),
+                                         .threads = request.threads,
+                                         .progress = [&](std::int64_t done, std::int64_t total) {
+                                           request.observer.progress({static_cast<std::uint64_t>(done),
+                                                                      static_cast<std::uint64_t>(total), "computed",
+                                                                      "layers"});
+                                         }});
 }
 
 /// Whether the package holds every weight exactly.

@@ -97,8 +97,8 @@ std::string lines(const std::vector<Series>& list, const std::string& x_label, c
         path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? 'M' : 'L', kLeft + kWidth * x / x_most,
                             kTop + kHeight - y * scale);
     svg += fmt::format("<path d=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"1.5\"/>", path, colour);
-    svg += fmt::format("<text x=\"{}\" y=\"{}\" fill=\"{}\">{}</text>", kLeft + kWidth + 10, kTop + 14 + 16 * i, colour,
-                       escaped(list[i].label));
+    svg += fmt::format("<text x=\"{}\" y=\"{}\" fill=\"{}\">{}</text>", kLeft + kWidth + 10,
+                       kTop + 14 + 16 * static_cast<double>(i), colour, escaped(list[i].label));
   }
   return svg + "</svg>\n";
 }

@@ -54,7 +54,7 @@ ExportObserver Console::observer() {
   return {.info = log(spdlog::level::info),
           .warning = log(spdlog::level::warn),
           .detail = log(spdlog::level::debug),
-          .progress = [this](ExportProgress p) { progress(p); }};
+          .progress = [this](const ExportProgress& p) { progress(p); }};
 }
 
 void Console::clear_bar() {
@@ -62,24 +62,30 @@ void Console::clear_bar() {
   bar_shown_ = false;
 }
 
-void Console::progress(ExportProgress p) {
+void Console::progress(const ExportProgress& p) {
   if (verbosity_ == Verbosity::quiet || p.total == 0) return;
   const Clock::time_point now = Clock::now();
-  if (start_ == Clock::time_point{}) start_ = now;
+  if (p.done < done_ || start_ == Clock::time_point{}) start_ = last_ = now;  // another piece of work begins
+  done_ = p.done;
+  const auto amount = [&](std::uint64_t count) {
+    return p.unit.empty() ? human_bytes(count) : fmt::format("{}", count);
+  };
+  const std::string text =
+      fmt::format("{} {} of {}{}{}", p.activity, amount(p.done), amount(p.total), p.unit.empty() ? "" : " ", p.unit);
   const double share = static_cast<double>(p.done) / static_cast<double>(p.total);
   if (!terminal_) {
-    if (now - std::max(start_, last_) < kNextLine) return;
+    if (now - last_ < kNextLine) return;
     last_ = now;
-    spdlog::info("encoded {} of {} ({:.0f} %)", human_bytes(p.done), human_bytes(p.total), share * 100);
+    spdlog::info("{} ({:.0f} %)", text, share * 100);
     return;
   }
   const bool finished = p.done == p.total;
-  if (!finished && now - last_ < kRedraw) return;
+  if (!finished && bar_shown_ && now - last_ < kRedraw) return;
   last_ = now;
   const double elapsed = std::chrono::duration<double>(now - start_).count();
   const int filled = static_cast<int>(share * kBarWidth);
-  fmt::print(stderr, "\r\033[K[{:=<{}}{: <{}}] {} of {}, {} left", "", filled, "", kBarWidth - filled,
-             human_bytes(p.done), human_bytes(p.total), human_seconds(share > 0 ? elapsed / share - elapsed : 0));
+  fmt::print(stderr, "\r\033[K[{:=<{}}{: <{}}] {}, {} left", "", filled, "", kBarWidth - filled, text,
+             human_seconds(share > 0 ? elapsed / share - elapsed : 0));
   std::fflush(stderr);
   bar_shown_ = true;
   if (finished) clear_bar();

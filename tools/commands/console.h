@@ -27,14 +27,15 @@ class Console {
 
  private:
   using Clock = std::chrono::steady_clock;
-  void progress(ExportProgress progress);
+  void progress(const ExportProgress& progress);
   void clear_bar();
 
   Verbosity verbosity_;
   bool terminal_;
   bool bar_shown_ = false;
-  Clock::time_point start_{};
-  Clock::time_point last_{};  // when the bar or a line was last written
+  std::uint64_t done_ = 0;     // of the last progress
+  Clock::time_point start_{};  // of the work that it belongs to
+  Clock::time_point last_{};   // when the bar or a line was last written
 };
 
 }  // namespace q3vl

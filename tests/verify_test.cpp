@@ -1,0 +1,876 @@
+// verify: sound packages are proven, and no fault passes. Faults are put into written packages by ONNX's own messages
+// and by changing bytes; what is expected of each is written here by hand.
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <onnx/onnx_pb.h>
+
+#include <cmath>
+#include <fstream>
+#include <functional>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <set>
+
+#include "checkpoint/checkpoint.h"
+#include "pipeline/package_plan.h"
+#include "reference/model.h"
+#include "runtime/pipeline.h"
+#include "serialize/model_differences.h"
+#include "serialize/weight_check.h"
+#include "support/command.h"
+#include "support/odd_model.h"
+#include "support/temporary_folder.h"
+#include "support/test_data.h"
+#include "synth/synth_checkpoint.h"
+#include "tensors/torch_weight_block.h"
+#include "verify/cases.h"
+#include "verify/measure.h"
+
+namespace q3vl {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+constexpr int kVerificationFailed = 6;
+
+/// A folder for checkpoints and packages that several tests look at and none changes.
+const fs::path& shared_folder() {
+  static const TemporaryFolder folder;
+  return folder.path();
+}
+
+/// A checkpoint by name: "tiny-a", or one of random weights.
+fs::path checkpoint(const std::string& name) {
+  if (name == "tiny-a" || name == "shapes") return test::data_path(name + "/checkpoint");
+  const fs::path path = shared_folder() / ("checkpoint-" + name);
+  if (fs::exists(path)) return path;
+  SynthOptions options = name == "odd" ? odd_model(2) : SynthOptions{.model = synth_preset("tiny")};
+  if (name == "tiny seed 1") options.seed = 1;
+  write_synthetic_checkpoint(options, path);
+  return path;
+}
+
+using Flags = std::vector<std::string>;
+
+/// The package that the exporter makes of it; each is written once.
+const fs::path& package(const std::string& name, const Flags& flags = {}) {
+  static std::map<std::pair<std::string, Flags>, fs::path> packages;
+  const auto [entry, is_new] = packages.try_emplace({name, flags}, shared_folder() / std::to_string(packages.size()));
+  if (is_new) {
+    std::vector<std::string> command = {Q3VL_EXPORT_BINARY, checkpoint(name), "-o", entry->second, "--quiet"};
+    command.insert(command.end(), flags.begin(), flags.end());
+    const CommandResult result = run_command(command);
+    if (result.exit_code != 0) throw std::runtime_error("the export failed: " + result.err);
+  }
+  return entry->second;
+}
+
+CommandResult verify(const fs::path& folder, const std::string& name, const Flags& flags = {}) {
+  std::vector<std::string> command = {Q3VL_EXPORT_BINARY, "verify", folder, "--checkpoint", checkpoint(name), "-q"};
+  command.insert(command.end(), flags.begin(), flags.end());
+  return run_command(command);
+}
+
+json verify_json(const fs::path& folder, const std::string& name, Flags flags, int exit_code) {
+  flags.emplace_back("--json");
+  const CommandResult result = verify(folder, name, flags);
+  EXPECT_EQ(result.exit_code, exit_code) << result.err << result.out;
+  return json::parse(result.out, nullptr, /*allow_exceptions=*/false);
+}
+
+std::string joined(const json& findings) {
+  std::string text;
+  for (const json& finding : findings) text += finding.get<std::string>() + "\n";
+  return text;
+}
+
+/// A copy of a package that a test may change.
+class Changed {
+ public:
+  explicit Changed(const fs::path& original) : path_(folder_ / "package") {
+    fs::copy(original, path_, fs::copy_options::recursive);
+  }
+
+  const fs::path& path() const { return path_; }
+
+  onnx::ModelProto model(const std::string& file) const {
+    onnx::ModelProto message;
+    if (!message.ParseFromString(read_bytes(path_ / file))) throw std::runtime_error(file + " cannot be parsed");
+    return message;
+  }
+  void write(const std::string& file, const onnx::ModelProto& message) const {
+    write_bytes(path_ / file, message.SerializeAsString());
+  }
+  void edit(const std::string& file, const std::function<void(onnx::GraphProto&)>& change) const {
+    onnx::ModelProto message = model(file);
+    change(*message.mutable_graph());
+    write(file, message);
+  }
+
+ private:
+  TemporaryFolder folder_;
+  fs::path path_;
+};
+
+/// The node called `name`, in `graph` or in a graph inside one of its nodes.
+onnx::NodeProto* find_node(onnx::GraphProto& graph, const std::string& name) {
+  for (onnx::NodeProto& node : *graph.mutable_node()) {
+    if (node.name() == name) return &node;
+    for (onnx::AttributeProto& attribute : *node.mutable_attribute())
+      if (attribute.has_g())
+        if (onnx::NodeProto* inner = find_node(*attribute.mutable_g(), name)) return inner;
+  }
+  return nullptr;
+}
+
+onnx::NodeProto& node_called(onnx::GraphProto& graph, const std::string& name) {
+  onnx::NodeProto* node = find_node(graph, name);
+  if (node == nullptr) throw std::runtime_error("the graph has no node " + name);
+  return *node;
+}
+
+// ---- Sound packages -------------------------------------------------------------------------------------------------
+
+struct Sound {
+  std::string checkpoint;
+  Flags flags;
+};
+
+class SoundPackage : public testing::TestWithParam<Sound> {};
+
+TEST_P(SoundPackage, IsProven) {
+  const auto& [name, flags] = GetParam();
+  const json report = verify_json(package(name, flags), name, {}, 0);
+  ASSERT_TRUE(report.is_object());
+  EXPECT_TRUE(report["ok"]);
+  for (const char* check : {"graph", "weights", "numerics", "quality"}) {
+    EXPECT_TRUE(report[check]["ok"]) << check;
+    EXPECT_EQ(report[check]["findings"].size(), 0U) << check;
+  }
+  EXPECT_LT(report["numerics"]["largest_error"], 1e-4);
+  EXPECT_GT(report["numerics"]["largest_error"], 0) << "two different programs do not agree to the last bit";
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, SoundPackage,
+    testing::Values(Sound{"tiny-a", {}}, Sound{"tiny-a", {"--recipe", "fp32"}}, Sound{"tiny-a", {"--recipe", "fp16"}},
+                    Sound{"tiny-a", {"--recipe", "int8"}}, Sound{"tiny-a", {"--embedding", "int4"}},
+                    Sound{"tiny-a", {"--logits", "all"}}, Sound{"tiny-a", {"--components", "text"}},
+                    Sound{"tiny-a", {"--components", "text", "--embedding", "int4", "--logits", "all"}},
+                    Sound{"tiny-a", {"--components", "vision"}}, Sound{"tiny-a", {"--components", "vision,text"}},
+                    Sound{"odd", {"--block-size", "16"}}, Sound{"odd", {"--recipe", "fp32"}}, Sound{"shapes", {}}),
+    [](const auto& sound) {
+      std::string name = sound.param.checkpoint;
+      for (const std::string& flag : sound.param.flags) name += flag;
+      std::erase_if(name, [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0; });
+      return name;
+    });
+
+TEST(VerifyReport, CountsWhatWasCompared) {
+  const json report = verify_json(package("tiny-a"), "tiny-a", {}, 0);
+  std::int64_t nodes = 0;
+  const std::function<void(const onnx::GraphProto&)> count = [&](const onnx::GraphProto& graph) {
+    nodes += graph.node_size();
+    for (const onnx::NodeProto& node : graph.node())
+      for (const onnx::AttributeProto& attribute : node.attribute())
+        if (attribute.has_g()) count(attribute.g());
+  };
+  std::set<std::tuple<std::string, std::string, std::string>> parts;  // graphs share some
+  std::uint64_t bytes = 0;
+  const Changed copy(package("tiny-a"));
+  for (const char* file : {"vision.onnx", "embedding.onnx", "model.onnx"}) {
+    const onnx::ModelProto model = copy.model(file);
+    count(model.graph());
+    bytes += fs::file_size(copy.path() / (std::string(file) + ".data"));
+    for (const onnx::TensorProto& tensor : model.graph().initializer())
+      if (tensor.external_data_size() == 3)
+        parts.insert(
+            {tensor.external_data(0).value(), tensor.external_data(1).value(), tensor.external_data(2).value()});
+  }
+  EXPECT_EQ(report["graph"]["nodes"], nodes);
+  EXPECT_EQ(report["weights"]["tensors"], parts.size());
+  EXPECT_EQ(report["weights"]["bytes"], bytes);
+  EXPECT_THAT(report["cases"], ElementsAre("text", "one image", "images of different sizes", "video"));
+  EXPECT_EQ(report["recipe"], "int4");
+  EXPECT_EQ(report["onnxruntime"], OnnxRuntime().version());
+  EXPECT_EQ(report["quality"]["layers"].size(), 4U);
+  std::uint64_t sizes = 0;
+  for (const json& size : report["sizes"]) sizes += size["bytes"].get<std::uint64_t>();
+  std::uint64_t owned = 0;
+  for (const auto& [file, offset, length] : parts) owned += std::stoull(length);
+  EXPECT_EQ(sizes, owned) << "every byte has a role, but for those between the weights";
+}
+
+TEST(VerifyReport, RunsTheChecksThatAreAskedFor) {
+  const json report = verify_json(package("tiny-a"), "tiny-a", {"--checks", "graph,weights"}, 0);
+  EXPECT_TRUE(report.contains("graph"));
+  EXPECT_TRUE(report.contains("weights"));
+  EXPECT_FALSE(report.contains("numerics"));
+  EXPECT_FALSE(report.contains("quality"));
+  EXPECT_EQ(report["onnxruntime"], "");
+}
+
+TEST(VerifyReport, IsTextForPeopleAndAPageForTheBrowser) {
+  const TemporaryFolder folder;
+  const fs::path page = folder / "proof.html";
+  write_bytes(page, "an older page");
+  const CommandResult result = verify(package("tiny-a"), "tiny-a", {"--report", page});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  for (const char* line : {"graph     passed  ", "weights   passed  ", "numerics  passed  ", "quality   passed  ",
+                           " other files compared\n", "tolerance 0.0001\n", " is proven: "})
+    EXPECT_THAT(result.out, HasSubstr(line));
+  const std::string html = read_bytes(page);
+  EXPECT_THAT(html, testing::StartsWith("<!DOCTYPE html>"));
+  for (const char* part :
+       {"Error by layer", "KL divergence by position", "Sizes by role", "<svg", "mlp_gate", "</html>"})
+    EXPECT_THAT(html, HasSubstr(part));
+  for (const char* outside : {"http:", "https:", "<script", "<link", "src="})
+    EXPECT_THAT(html, testing::Not(HasSubstr(outside))) << "the page must stand alone";
+}
+
+TEST(VerifyReport, ProvesOnPicturesOfTheUser) {
+  const std::string picture = test::data_path("images/jpeg_120x88.jpg");
+  const json report = verify_json(package("tiny-a"), "tiny-a", {"--image", picture}, 0);
+  EXPECT_EQ(report["cases"].back(), "jpeg_120x88.jpg");
+  bool compared = false;
+  for (const json& row : report["numerics"]["values"])
+    compared = compared || (row["case"] == "jpeg_120x88.jpg" && row["value"] == "deepstack 2");
+  EXPECT_TRUE(compared);
+}
+
+/// KL divergence by its definition, in double.
+double naive_kld(const std::vector<double>& found, const std::vector<double>& expected) {
+  double found_sum = 0;
+  double expected_sum = 0;
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    found_sum += std::exp(found[i]);
+    expected_sum += std::exp(expected[i]);
+  }
+  double sum = 0;
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    const double p = std::exp(expected[i]) / expected_sum;
+    sum += p * std::log(p / (std::exp(found[i]) / found_sum));
+  }
+  return sum;
+}
+
+// The same cases through the runtime's pipeline, whose graph gives logits at all positions, and the reference's own
+// functions: nothing of the code that measures is used.
+TEST(VerifyQuality, IsWhatThePipelineAndTheReferenceGive) {
+  const Flags flags = {"--logits", "all"};
+  const json report = verify_json(package("tiny-a", flags), "tiny-a", {"--checks", "quality"}, 0);
+  const ModelConfig config = read_model_config(checkpoint("tiny-a"));
+  const Checkpoint stored = Checkpoint::open(checkpoint("tiny-a"));
+  const auto weights = reference::checkpoint_weights(stored);
+  const Pipeline pipeline(OnnxRuntime(), package("tiny-a", flags));
+  double sum = 0;
+  std::size_t count = 0;
+  std::size_t same = 0;
+  for (const VerifyCase& item : verify_cases(config, true, {}, {})) {
+    std::vector<Patches> pictures;
+    std::vector<Grid> images;
+    std::vector<Grid> videos;
+    std::vector<at::Tensor> pixels;
+    for (const PromptPicture& picture : item.prompt.pictures) {
+      pictures.push_back(picture.patches);
+      (picture.video ? videos : images).push_back(picture.patches.grid);
+      pixels.push_back(at::tensor(picture.patches.pixel_values).reshape({picture.patches.grid.patches(), -1}));
+    }
+    const reference::Prompt prompt = reference::prompt_of(config, item.prompt.input_ids, images, videos);
+    std::vector<Grid> grids = images;
+    grids.insert(grids.end(), videos.begin(), videos.end());
+    std::optional<reference::VisionFeatures> vision;
+    if (!grids.empty()) vision = reference::vision_forward(config.vision, weights, at::cat(pixels), grids);
+    const at::Tensor expected = reference::prompt_logits(config, weights, prompt, vision ? &*vision : nullptr)[0];
+
+    const auto length = static_cast<std::int64_t>(item.prompt.input_ids.size());
+    const HostTensor ids = HostTensor::of<std::int64_t>({1, length}, item.prompt.input_ids);
+    const at::Tensor positions = prompt.position_ids.contiguous();
+    KvCache cache = pipeline.decoder().make_cache(CacheMode::growing, 1, 0);
+    const HostTensor logits = pipeline.decoder().decode(
+        pipeline.embed(ids, pipeline.encode_images(pictures)),
+        HostTensor::of<std::int64_t>({1, length}, std::vector<std::int64_t>(static_cast<std::size_t>(length), 1)),
+        HostTensor::of<std::int64_t>({3, 1, length},
+                                     {positions.data_ptr<std::int64_t>(), static_cast<std::size_t>(positions.numel())}),
+        cache);
+    const at::Tensor found = at::tensor(logits.to_float32()).reshape({length, -1});
+    ASSERT_EQ(item.positions.size(), static_cast<std::size_t>(length)) << "these prompts are short";
+    for (std::int64_t place = 0; place < length; ++place) {
+      const auto row = [&](const at::Tensor& all) {
+        const at::Tensor values = all[place].to(at::kDouble).contiguous();
+        return std::vector<double>(values.data_ptr<double>(), values.data_ptr<double>() + values.numel());
+      };
+      sum += naive_kld(row(found), row(expected));
+      same += found[place].argmax().item<std::int64_t>() == expected[place].argmax().item<std::int64_t>() ? 1U : 0U;
+      ++count;
+    }
+  }
+  EXPECT_EQ(report["quality"]["positions"].size(), count);
+  EXPECT_NEAR(report["quality"]["mean_kld"].get<double>(), sum / static_cast<double>(count), 1e-5);
+  EXPECT_NEAR(report["quality"]["top1_agreement"].get<double>(), static_cast<double>(same) / static_cast<double>(count),
+              1e-9);
+}
+
+TEST(VerifyQuality, IsAGateIfAsked) {
+  const CommandResult passed = verify(package("tiny-a"), "tiny-a", {"--checks", "quality", "--max-kld", "1"});
+  EXPECT_EQ(passed.exit_code, 0) << passed.out;
+  const CommandResult failed = verify(package("tiny-a"), "tiny-a", {"--checks", "quality", "--max-kld", "0.01"});
+  EXPECT_EQ(failed.exit_code, kVerificationFailed);
+  EXPECT_THAT(failed.out, HasSubstr("nats, more than the 0.01 of --max-kld\n"));
+  EXPECT_THAT(failed.out, HasSubstr(" is NOT what it should be: "));
+}
+
+TEST(VerifyNumerics, HoldsToTheToleranceThatIsAskedFor) {
+  const json report =
+      verify_json(package("tiny-a"), "tiny-a", {"--checks", "numerics", "--tolerance", "1e-7"}, kVerificationFailed);
+  EXPECT_THAT(joined(report["numerics"]["findings"]), HasSubstr("more than the tolerance 1e-07"));
+}
+
+// ---- Measures -------------------------------------------------------------------------------------------------------
+
+TEST(Measure, ScaledErrorIsOfTheLargestScale) {
+  const auto error = [](std::vector<float> found, std::vector<float> expected) {
+    return scaled_error(found, expected);
+  };
+  EXPECT_DOUBLE_EQ(error({0.5F, 0}, {0, 0}), 0.5);                  // small tensors: absolute
+  EXPECT_DOUBLE_EQ(error({5, 5}, {3, 5}), 2 / std::sqrt(17.0));     // rms of 3 and 5
+  EXPECT_DOUBLE_EQ(error({0, 0, 0, 20}, {0, 0, 0, 16}), 4.0 / 16);  // the value itself is above the rms, 8
+  EXPECT_EQ(error({}, {}), 0);
+  EXPECT_TRUE(std::isinf(error({NAN}, {0})));
+  EXPECT_TRUE(std::isinf(error({1}, {1, 2})));
+}
+
+TEST(Measure, DivergenceAndLikenessAreThoseOfTheirDefinitions) {
+  const std::vector<float> a = {1, 2, 3};
+  const std::vector<float> b = {3, 2, 2.5F};
+  EXPECT_NEAR(kl_divergence(a, b), naive_kld({1, 2, 3}, {3, 2, 2.5}), 1e-12);
+  EXPECT_NEAR(kl_divergence(std::vector<float>{1001, 1002, 1003}, std::vector<float>{3, 2, 2.5F}),
+              naive_kld({1, 2, 3}, {3, 2, 2.5}), 1e-9);
+  EXPECT_EQ(argmax(b), 0);
+  Likeness likeness;
+  likeness.add(a, b);
+  EXPECT_NEAR(likeness.cosine(), 14.5 / std::sqrt(14 * 19.25), 1e-12);
+  EXPECT_NEAR(likeness.relative_error(), std::sqrt(4.25 / 19.25), 1e-12);
+}
+
+// ---- No fault passes ------------------------------------------------------------------------------------------------
+
+/// Changes one attribute to another value of its type.
+void change(onnx::AttributeProto& attribute) {
+  switch (attribute.type()) {
+    case onnx::AttributeProto::INT:
+      attribute.set_i(attribute.i() + 1);
+      break;
+    case onnx::AttributeProto::FLOAT:
+      attribute.set_f(std::nextafter(attribute.f(), 2.0F));
+      break;
+    case onnx::AttributeProto::STRING:
+      attribute.set_s(attribute.s() + "x");
+      break;
+    case onnx::AttributeProto::INTS:
+      attribute.set_ints(0, attribute.ints(0) + 1);
+      break;
+    default:
+      throw std::runtime_error("an attribute of a type that the graphs do not have: " + attribute.name());
+  }
+}
+
+/// Calls `visit` for every node of a graph and of the graphs inside it.
+void each_node(onnx::GraphProto& graph, const std::function<void(onnx::GraphProto&, int)>& visit) {
+  for (int i = 0; i < graph.node_size(); ++i) {
+    visit(graph, i);
+    for (onnx::AttributeProto& attribute : *graph.mutable_node(i)->mutable_attribute())
+      if (attribute.has_g()) each_node(*attribute.mutable_g(), visit);
+  }
+}
+
+/// Applies each fault that `faults` makes of a model, one at a time, and counts those that the comparison with the
+/// original does not report with a sentence that holds the fault's place.
+class GraphFaults {
+ public:
+  explicit GraphFaults(const std::string& file) : copy_(package("odd", {"--block-size", "16"})), file_(file) {
+    original_ = read_bytes(copy_.path() / file);
+    model_ = copy_.model(file);
+  }
+
+  onnx::GraphProto& graph() { return *model_.mutable_graph(); }
+
+  /// The model as it is now is faulty, at `place`.
+  void expect_found(const std::string& place) {
+    ++tried_;
+    copy_.write(file_, model_);
+    const std::vector<std::string> found = model_differences(copy_.path() / file_, original_);
+    for (const std::string& sentence : found)
+      if (sentence.find(place) != std::string::npos) return;
+    ADD_FAILURE() << file_ << ": a fault at " << place << " passes; reported: " << testing::PrintToString(found);
+  }
+
+  int tried() const { return tried_; }
+
+ private:
+  Changed copy_;
+  std::string file_;
+  std::string original_;
+  onnx::ModelProto model_;
+  int tried_ = 0;
+};
+
+class GraphFile : public testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(All, GraphFile, testing::Values("vision.onnx", "embedding.onnx", "model.onnx"),
+                         [](const auto& file) { return std::string(file.param, std::strchr(file.param, '.')); });
+
+TEST_P(GraphFile, NoChangedAttributePasses) {
+  GraphFaults faults(GetParam());
+  each_node(faults.graph(), [&](onnx::GraphProto& graph, int index) {
+    onnx::NodeProto& node = *graph.mutable_node(index);
+    for (onnx::AttributeProto& attribute : *node.mutable_attribute()) {
+      if (attribute.has_g()) continue;
+      const onnx::AttributeProto before = attribute;
+      change(attribute);
+      faults.expect_found("node " + node.name() + " (" + node.op_type() + "): attribute " + before.name() + " is ");
+      attribute = before;
+    }
+    onnx::AttributeProto* extra = node.add_attribute();
+    extra->set_name("extra");
+    extra->set_type(onnx::AttributeProto::INT);
+    faults.expect_found(node.name() + " (" + node.op_type() + "): attribute extra: is not expected");
+    node.mutable_attribute()->RemoveLast();
+  });
+  RecordProperty("faults", faults.tried());
+  EXPECT_GE(faults.tried(), 5);
+}
+
+TEST_P(GraphFile, NoChangedNodePasses) {
+  GraphFaults faults(GetParam());
+  each_node(faults.graph(), [&](onnx::GraphProto& graph, int index) {
+    const onnx::NodeProto before = graph.node(index);
+    const std::string place = "node " + before.name() + " (" + before.op_type() + ")";
+    onnx::NodeProto& node = *graph.mutable_node(index);
+    if (node.input_size() > 0) {
+      node.set_input(node.input_size() - 1, node.input(0) + "x");
+      faults.expect_found(place + ": the list of inputs is ");
+      node = before;
+    }
+    node.set_output(0, "another");
+    faults.expect_found(place + ": the list of outputs is ");
+    node = before;
+    node.set_op_type("Identity");
+    faults.expect_found(place + ": the operator is \"Identity\", expected \"" + before.op_type() + "\"");
+    node = before;
+    node.set_domain("elsewhere");
+    faults.expect_found(place + ": the domain is \"elsewhere\"");
+    node = before;
+    node.set_doc_string("remark");
+    faults.expect_found(place + ": ");
+    node = before;
+    node.set_name("renamed");
+    faults.expect_found(place + ": is missing");
+    node = before;
+  });
+  EXPECT_GE(faults.tried(), 50);
+}
+
+TEST_P(GraphFile, NoOtherChangePasses) {
+  GraphFaults faults(GetParam());
+  onnx::GraphProto& graph = faults.graph();
+  for (int i = 0; i < graph.initializer_size(); ++i) {
+    const onnx::TensorProto before = graph.initializer(i);
+    onnx::TensorProto& tensor = *graph.mutable_initializer(i);
+    const std::string place = "initializer " + before.name() + ": is ";
+    if (tensor.external_data_size() > 0) {
+      for (int entry = 0; entry < tensor.external_data_size(); ++entry) {
+        tensor.mutable_external_data(entry)->set_value(before.external_data(entry).value() + "0");
+        faults.expect_found(place);
+        tensor = before;
+      }
+    } else {
+      (*tensor.mutable_raw_data())[0] = static_cast<char>(tensor.raw_data()[0] ^ 1);
+      faults.expect_found(place);
+      tensor = before;
+    }
+    tensor.set_data_type(tensor.data_type() + 1);
+    faults.expect_found(place);
+    tensor = before;
+    tensor.add_dims(1);
+    faults.expect_found(place);
+    tensor = before;
+  }
+  for (auto* list : {graph.mutable_input(), graph.mutable_output()})
+    for (onnx::ValueInfoProto& value : *list) {
+      const onnx::ValueInfoProto before = value;
+      value.mutable_type()->mutable_tensor_type()->mutable_shape()->mutable_dim(0)->set_dim_param("other");
+      faults.expect_found("put " + before.name() + ": is ");
+      value = before;
+    }
+  const onnx::GraphProto before = graph;
+  graph.mutable_node()->SwapElements(0, 1);
+  faults.expect_found("stands where ");
+  graph = before;
+  *graph.add_node() = graph.node(0);
+  faults.expect_found("stands there more than once");
+  graph = before;
+  graph.mutable_node()->RemoveLast();
+  faults.expect_found("is missing");
+  graph = before;
+  graph.set_doc_string("remark");
+  faults.expect_found("the graph: ");
+  graph = before;
+  graph.add_value_info()->set_name("more");
+  faults.expect_found("the graph: ");
+}
+
+/// A flipped bit of a file; flipped back when it goes.
+class Flip {
+ public:
+  Flip(fs::path path, std::uint64_t offset, int bit) : path_(std::move(path)), offset_(offset), bit_(bit) { flip(); }
+  Flip(Flip&& other) noexcept : path_(std::move(other.path_)), offset_(other.offset_), bit_(other.bit_) {
+    other.path_.clear();
+  }
+  ~Flip() {
+    if (!path_.empty()) flip();
+  }
+
+ private:
+  void flip() const {
+    std::fstream file(path_, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekg(static_cast<std::streamoff>(offset_));
+    const char byte = static_cast<char>(file.get() ^ (1 << bit_));
+    file.seekp(static_cast<std::streamoff>(offset_));
+    if (!file.put(byte)) throw std::runtime_error("cannot change " + path_.string());
+  }
+
+  fs::path path_;
+  std::uint64_t offset_;
+  int bit_;
+};
+
+std::vector<std::string> weight_findings(const PackagePlan& plan, const fs::path& folder) {
+  return weight_differences(plan.layout, {plan.checkpoint.get(), make_torch_weight_block}, folder, 2,
+                            [](std::uint64_t) {});
+}
+
+/// One part of a weight as the package's models name it.
+struct Part {
+  std::string file, initializer;
+  std::uint64_t offset, length;
+};
+
+TEST(VerifyWeights, NoFlippedBitPasses) {
+  const Flags flags = {"--block-size", "16"};
+  const Changed copy(package("odd", flags));
+  ExportRequest request;
+  request.checkpoint = checkpoint("odd");
+  request.block_size = 16;
+  const PackagePlan plan = make_plan(request, {});
+  ASSERT_THAT(weight_findings(plan, copy.path()), testing::IsEmpty());
+  std::vector<Part> parts;
+  for (const char* file : {"vision.onnx", "embedding.onnx", "model.onnx"}) {
+    const onnx::ModelProto model = copy.model(file);
+    for (const onnx::TensorProto& tensor : model.graph().initializer())
+      if (tensor.external_data_size() > 0)
+        parts.push_back({tensor.external_data(0).value(), tensor.name(), std::stoull(tensor.external_data(1).value()),
+                         std::stoull(tensor.external_data(2).value())});
+  }
+  ASSERT_GT(parts.size(), 100U);
+  std::mt19937 random(11);
+  int flipped = 0;
+  // A bit of every part at once; each must be reported by name, place and value.
+  for (int round = 0; round < 6; ++round) {
+    std::vector<Flip> flips;
+    std::vector<std::string> expected;
+    for (const Part& part : parts) {
+      const std::uint64_t place = round == 0 ? 0 : round == 1 ? part.length - 1 : random() % part.length;
+      const int bit = static_cast<int>(random() % 8);
+      const int before = static_cast<unsigned char>(read_bytes(copy.path() / part.file)[part.offset + place]);
+      flips.emplace_back(copy.path() / part.file, part.offset + place, bit);
+      std::array<char, 200> sentence{};
+      std::snprintf(sentence.data(), sentence.size(),
+                    "1 byte differs, first at offset %llu of the file: 0x%02x, expected 0x%02x",
+                    static_cast<unsigned long long>(part.offset + place), static_cast<unsigned>(before ^ (1 << bit)),
+                    static_cast<unsigned>(before));
+      expected.emplace_back(sentence.data());
+    }
+    const std::vector<std::string> findings = weight_findings(plan, copy.path());
+    EXPECT_EQ(findings.size(), parts.size());
+    std::string all;
+    for (const std::string& finding : findings) all += finding + "\n";
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      EXPECT_NE(all.find(expected[i]), std::string::npos) << parts[i].initializer << ": " << expected[i];
+      ++flipped;
+    }
+  }
+  // Bytes that no weight owns.
+  std::map<std::string, std::vector<bool>> owned;
+  for (const Part& part : parts) {
+    std::vector<bool>& bytes = owned[part.file];
+    bytes.resize(fs::file_size(copy.path() / part.file));
+    std::fill_n(bytes.begin() + static_cast<std::ptrdiff_t>(part.offset), part.length, true);
+  }
+  int gaps = 0;
+  for (const auto& [file, bytes] : owned)
+    for (std::size_t at = 0; at < bytes.size(); ++at) {
+      if (bytes[at] || (at > 0 && !bytes[at - 1] && random() % 500 != 0)) continue;  // each gap's first, some others
+      const Flip flip(copy.path() / file, at, 3);
+      EXPECT_THAT(weight_findings(plan, copy.path()),
+                  ElementsAre(file + ": between the weights, where all is zero: 1 byte differs, first at offset " +
+                              std::to_string(at) + " of the file: 0x08, expected 0x00"));
+      if (++gaps >= 40) break;
+    }
+  EXPECT_GT(gaps, 20);
+  RecordProperty("flipped", flipped + gaps);
+}
+
+TEST(VerifyWeights, SayWhichBitAndWhere) {
+  const Changed copy(package("tiny-a"));
+  const onnx::ModelProto model = copy.model("model.onnx");
+  for (const onnx::TensorProto& tensor : model.graph().initializer()) {
+    if (tensor.name() != "model.language_model.layers.2.mlp.up_proj.weight.scales") continue;
+    const std::uint64_t offset = std::stoull(tensor.external_data(1).value()) + 7;
+    const Flip flip(copy.path() / "model.onnx.data", offset, 6);
+    const CommandResult result = verify(copy.path(), "tiny-a");
+    EXPECT_EQ(result.exit_code, kVerificationFailed);
+    EXPECT_THAT(result.out, HasSubstr("weights   FAILED"));
+    EXPECT_THAT(result.out, HasSubstr("model.onnx.data: model.language_model.layers.2.mlp.up_proj.weight (scales): 1 "
+                                      "byte differs, first at offset " +
+                                      std::to_string(offset) + " of the file: "));
+    EXPECT_THAT(result.out, HasSubstr("graph     passed"));
+    EXPECT_THAT(result.out, HasSubstr("numerics  passed")) << "the reference takes the very weights of the package";
+    return;
+  }
+  FAIL() << "there is no such initializer";
+}
+
+TEST(VerifyWeights, SayWhichFileIsShortLongOrMissing) {
+  const auto findings = [&](const std::function<void(const fs::path&)>& harm) {
+    const Changed copy(package("tiny-a"));
+    harm(copy.path());
+    return joined(
+        verify_json(copy.path(), "tiny-a", {"--checks", "weights"}, kVerificationFailed)["weights"]["findings"]);
+  };
+  const std::uint64_t size = fs::file_size(package("tiny-a") / "vision.onnx.data");
+  EXPECT_EQ(
+      findings([&](const fs::path& p) { fs::resize_file(p / "vision.onnx.data", size - 1); }),
+      "vision.onnx.data: is " + std::to_string(size - 1) + " bytes long, expected " + std::to_string(size) + "\n");
+  EXPECT_EQ(
+      findings([&](const fs::path& p) { fs::resize_file(p / "vision.onnx.data", size + 1); }),
+      "vision.onnx.data: is " + std::to_string(size + 1) + " bytes long, expected " + std::to_string(size) + "\n");
+  EXPECT_EQ(findings([&](const fs::path& p) { fs::remove(p / "vision.onnx.data"); }), "vision.onnx.data: is missing\n");
+}
+
+// Faults of the kind that exporters really have. The comparison of graphs names each; the numbers alone find it too,
+// and say in which output it shows.
+struct Fault {
+  const char* name;
+  const char* file;
+  std::function<void(onnx::GraphProto&)> make;
+  const char* graph_finding;
+  const char* numerics_finding;
+};
+
+void bypass(onnx::GraphProto& graph, const std::string& name) {
+  const onnx::NodeProto gone = node_called(graph, name);
+  auto* nodes = graph.mutable_node();
+  for (int i = nodes->size(); i-- > 0;) {
+    if ((*nodes)[i].name() == name) nodes->DeleteSubrange(i, 1);
+  }
+  for (onnx::NodeProto& node : *nodes)
+    for (std::string& input : *node.mutable_input())
+      if (input == gone.output(0)) input = gone.input(0);
+}
+
+std::vector<Fault> faults() {
+  return {
+      {"the DeepStack add is dropped", "model.onnx",
+       [](onnx::GraphProto& g) { bypass(g, "model.language_model.layers.1.deepstack/Add"); },
+       "model.onnx: node model.language_model.layers.1.deepstack/Add (Add): is missing",
+       "one image: layer 1 is off by "},
+      {"height and width are swapped", "model.onnx",
+       [](onnx::GraphProto& g) {
+         for (onnx::TensorProto& tensor : *g.mutable_initializer())
+           if (tensor.name() == "constant/[0,1,2,0,1,2,0,1,2,0,1,2,0,1,2,0]")
+             for (std::size_t i = 0; i < tensor.raw_data().size(); i += 8) {
+               char& axis = (*tensor.mutable_raw_data())[i];
+               axis = static_cast<char>(axis == 0 ? 0 : 3 - axis);
+             }
+       },
+       "model.onnx: initializer constant/[0,1,2,0,1,2,0,1,2,0,1,2,0,1,2,0]: is ",
+       "one image: present.0.key is off by "},
+      {"erf stands for tanh in the blocks' GELU", "vision.onnx",
+       [](onnx::GraphProto& g) {
+         for (int block = 0; block < 4; ++block)
+           node_called(g, "model.visual.blocks." + std::to_string(block) + ".mlp.act_fn/FastGelu").set_op_type("Gelu");
+       },
+       "(FastGelu): the operator is \"Gelu\", expected \"FastGelu\"", "one image: deepstack 0 is off by "},
+      {"positions are shifted by one after the clamp", "model.onnx",
+       [](onnx::GraphProto& g) {
+         onnx::NodeProto shift;
+         shift.set_name("shift");
+         shift.set_op_type("Add");
+         const std::string clamped = node_called(g, "model.language_model.rotary_emb/Min").output(0);
+         shift.add_input(clamped);
+         shift.add_input("constant/1");
+         shift.add_output("shifted");
+         for (onnx::NodeProto& node : *g.mutable_node())
+           for (std::string& input : *node.mutable_input())
+             if (input == clamped) input = "shifted";
+         auto* nodes = g.mutable_node();
+         *nodes->Add() = shift;
+         for (int i = nodes->size() - 1; (*nodes)[i - 1].name() != "model.language_model.rotary_emb/Min"; --i)
+           nodes->SwapElements(i, i - 1);
+       },
+       "model.onnx: node shift (Add): is not expected", "text: present.0.key is off by "},
+      {"one norm has another epsilon", "model.onnx",
+       [](onnx::GraphProto& g) {
+         for (onnx::AttributeProto& attribute :
+              *node_called(g, "model.language_model.layers.0.self_attn.k_norm/SimplifiedLayerNormalization")
+                   .mutable_attribute())
+           if (attribute.name() == "epsilon") attribute.set_f(0.05F);
+       },
+       "k_norm/SimplifiedLayerNormalization (SimplifiedLayerNormalization): attribute epsilon is 0.05, expected 1e-06",
+       "text: present.0.key is off by "},
+      {"the last position but one is picked", "model.onnx",
+       [](onnx::GraphProto& g) { node_called(g, "model.language_model.last_place/Sub_2").set_input(1, "constant/2"); },
+       "model.onnx: node model.language_model.last_place/Sub_2 (Sub): the list of inputs is ",
+       "text: decoded over a growing cache is off by "},
+      {"videos' placeholders are left empty", "embedding.onnx",
+       [](onnx::GraphProto& g) { node_called(g, "placeholders.video/Equal").set_input(1, "constant/0"); },
+       "embedding.onnx: node placeholders.video/Equal (Equal): the list of inputs is ", "embedding.onnx: "},
+      {"a residual is left out in the tower", "vision.onnx",
+       [](onnx::GraphProto& g) {
+         onnx::NodeProto& add = node_called(g, "model.visual.blocks.2.attn/Add");
+         add.set_input(1, add.input(0));
+       },
+       "model.visual.blocks.2.attn/Add (Add): the list of inputs is ", "video: deepstack 2 is off by "},
+  };
+}
+
+class RealFault : public testing::TestWithParam<std::size_t> {};
+INSTANTIATE_TEST_SUITE_P(All, RealFault, testing::Range(std::size_t{0}, faults().size()), [](const auto& fault) {
+  std::string name = faults()[fault.param].name;
+  std::erase_if(name, [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0; });
+  return name;
+});
+
+TEST_P(RealFault, IsFoundByTheGraphAndByTheNumbers) {
+  const Fault fault = faults()[GetParam()];
+  const Changed copy(package("tiny-a"));
+  copy.edit(fault.file, fault.make);
+  const json report = verify_json(copy.path(), "tiny-a", {"--checks", "graph,weights,numerics"}, kVerificationFailed);
+  ASSERT_TRUE(report.is_object());
+  EXPECT_FALSE(report["ok"]);
+  EXPECT_FALSE(report["graph"]["ok"]);
+  EXPECT_THAT(joined(report["graph"]["findings"]), HasSubstr(fault.graph_finding));
+  EXPECT_FALSE(report["numerics"]["ok"]);
+  EXPECT_THAT(joined(report["numerics"]["findings"]), HasSubstr(fault.numerics_finding));
+  EXPECT_TRUE(report["weights"]["ok"]) << "the four are never mixed";
+}
+
+TEST(VerifyGraph, ComparesConfigsAndCopiedFilesToo) {
+  const auto findings = [&](const std::function<void(const fs::path&)>& harm) {
+    const Changed copy(package("tiny-a"));
+    harm(copy.path());
+    return joined(verify_json(copy.path(), "tiny-a", {"--checks", "graph"}, kVerificationFailed)["graph"]["findings"]);
+  };
+  const auto edit = [](const fs::path& file, const std::function<void(json&)>& change) {
+    json document = json::parse(read_bytes(file));
+    change(document);
+    write_bytes(file, document.dump());
+  };
+  EXPECT_EQ(findings([&](const fs::path& p) {
+              edit(p / "genai_config.json", [](json& j) { j["search"]["max_length"] = 7; });
+            }),
+            "genai_config.json: /search/max_length is 7, expected 4096\n");
+  EXPECT_EQ(findings([&](const fs::path& p) { edit(p / "vision_processor.json", [](json& j) { j["more"] = 1; }); }),
+            "vision_processor.json: /more is 1, expected missing\n");
+  EXPECT_EQ(findings([&](const fs::path& p) { write_bytes(p / "genai_config.json", "{"); }),
+            "genai_config.json: is not JSON\n");
+  EXPECT_EQ(findings([&](const fs::path& p) { write_bytes(p / "tokenizer.json", "{}"); }),
+            "tokenizer.json: differs from the checkpoint's\n");
+  EXPECT_EQ(findings([&](const fs::path& p) { fs::remove(p / "chat_template.json"); }),
+            "chat_template.json: is missing\n");
+  EXPECT_EQ(findings([&](const fs::path& p) {
+              edit(p / "manifest.json", [](json& j) { j["roles"]["norm"]["weights"] = 1; });
+            }),
+            "manifest.json: /roles/norm/weights is 1, expected 17\n");
+  EXPECT_THAT(findings([&](const fs::path& p) {
+                edit(p / "manifest.json", [](json& j) { j["recipe"]["text"]["block_size"] = 64; });
+              }),
+              HasSubstr("model.onnx: node model.language_model.layers.0.mlp.up_proj/MatMulNBits (MatMulNBits): "
+                        "attribute block_size is 32, expected 64\n"));
+  EXPECT_EQ(findings([&](const fs::path& p) { fs::remove(p / "model.onnx"); }), "model.onnx: is missing\n");
+  EXPECT_THAT(findings([&](const fs::path& p) { write_bytes(p / "model.onnx", "no model"); }),
+              HasSubstr("model.onnx: is not an ONNX model, or a damaged one\n"));
+}
+
+TEST(VerifyGraph, DoesNotMindAnotherVersionOfTheProgram) {
+  const Changed copy(package("tiny-a"));
+  onnx::ModelProto model = copy.model("model.onnx");
+  model.set_producer_version("0.0.9");
+  copy.write("model.onnx", model);
+  json manifest = json::parse(read_bytes(copy.path() / "manifest.json"));
+  manifest["versions"]["qwen3vl-export"] = "0.0.9";
+  write_bytes(copy.path() / "manifest.json", manifest.dump(2) + "\n");
+  verify_json(copy.path(), "tiny-a", {"--checks", "graph"}, 0);
+}
+
+TEST(VerifyNumerics, AGraphThatCannotRunIsAFinding) {
+  const Changed copy(package("tiny-a"));
+  copy.edit("model.onnx", [](onnx::GraphProto& g) {
+    node_called(g, "model.language_model.rotary_emb/Min").set_op_type("NoSuchOperator");
+  });
+  const json report = verify_json(copy.path(), "tiny-a", {"--checks", "numerics"}, kVerificationFailed);
+  EXPECT_THAT(joined(report["numerics"]["findings"]), HasSubstr("model.onnx: ONNX Runtime cannot load it: "));
+}
+
+TEST(Verify, AnotherCheckpointIsNotTheOne) {
+  const json report = verify_json(package("tiny"), "tiny seed 1", {"--checks", "graph,weights"}, kVerificationFailed);
+  EXPECT_TRUE(report["graph"]["ok"]) << "its config is the same";
+  EXPECT_FALSE(report["weights"]["ok"]);
+}
+
+// ---- Refusals -------------------------------------------------------------------------------------------------------
+
+void expect_refusal(const std::vector<std::string>& arguments, int exit_code, const std::string& message) {
+  std::vector<std::string> command = {Q3VL_EXPORT_BINARY, "verify"};
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  const CommandResult result = run_command(command);
+  EXPECT_EQ(result.exit_code, exit_code) << result.out;
+  EXPECT_THAT(result.err, testing::EndsWith("qwen3vl-export: " + message + "\n"));
+  EXPECT_EQ(result.out, "");
+}
+
+TEST(VerifyRefusals, AreOneSentenceAndACode) {
+  const std::string sound = package("tiny-a");
+  const std::string source = checkpoint("tiny-a");
+  const TemporaryFolder folder;
+  const std::string empty = folder.path();
+  expect_refusal({sound}, 2, "--checkpoint is required; see qwen3vl-export verify --help");
+  expect_refusal({empty, "--checkpoint", source}, 3,
+                 empty +
+                     "/manifest.json: is missing; expected a package of this program, whose manifest records the "
+                     "recipe that it was made with");
+  expect_refusal({sound, "--checkpoint", empty}, 3,
+                 empty + "/config.json: cannot be opened: No such file or directory");
+  expect_refusal({sound, "--checkpoint", source, "--checks", "graphs"}, 2,
+                 "--checks names \"graphs\", expected graph, weights, numerics or quality");
+  expect_refusal({sound, "--checkpoint", source, "--checks", "numerics", "--onnxruntime", empty + "/no.so"}, 2,
+                 "ONNX Runtime cannot be opened: " + empty +
+                     "/no.so: cannot open shared object file: No such file or directory; tools/setup fetches it, and "
+                     "--onnxruntime names another");
+  expect_refusal({package("tiny-a", {"--components", "text"}), "--checkpoint", source, "--image", "cat.png"}, 2,
+                 "--image cat.png: " + package("tiny-a", {"--components", "text"}).string() +
+                     " is a text-only package, which sees no pictures");
+  expect_refusal({sound, "--checkpoint", source, "--report", empty}, 2, "--report " + empty + ": is not a file");
+  const std::string no_picture = source + "/config.json";
+  const CommandResult result = verify(sound, "tiny-a", {"--image", no_picture});
+  EXPECT_EQ(result.exit_code, 3);
+  EXPECT_THAT(result.err, HasSubstr("qwen3vl-export: " + no_picture + ": "));
+}
+
+}  // namespace
+}  // namespace q3vl
