@@ -242,7 +242,12 @@ json module_at(json node, const std::vector<std::string>& path) {
 
 TEST_F(Inspect, ModulesAddUp) {
   make(tiny());
-  const json tree = report(checkpoint_)["model"];
+  const json found = report(checkpoint_);
+  EXPECT_EQ(keys(found), (std::vector<std::string>{"config", "findings", "kind", "model", "shards"}));
+  EXPECT_EQ(found["kind"], "checkpoint");
+  const json& tree = found["model"];
+  EXPECT_EQ(keys(tree),
+            (std::vector<std::string>{"bytes", "children", "copies", "dtypes", "name", "parameters", "tensors"}));
   TreeCheck(tiny()).check(tree);
   const json layers = module_at(tree, {"model", "language_model", "layers"});
   ASSERT_EQ(layers["children"].size(), 1U);
@@ -369,8 +374,8 @@ TEST_F(Inspect, ShardsAndTensorsAreWhereTheHeadersSay) {
       EXPECT_EQ(tensor["shape"], item.value()["shape"]);
       EXPECT_EQ(tensor["offset"], 8 + length + begin);
       EXPECT_EQ(tensor["bytes"], end - begin);
-      EXPECT_NE(text.find(name + " at " + std::to_string(8 + length + begin) + ", " + std::to_string(end - begin) +
-                          " bytes\n"),
+      EXPECT_NE(text.find(std::to_string(end - begin) + " bytes in " + name + " from byte " +
+                          std::to_string(8 + length + begin) + " on\n"),
                 std::string::npos)
           << item.key();
       ++count;
@@ -520,6 +525,20 @@ TEST_F(Inspect, ShardsWithoutTheirIndexAreRead) {
             std::string::npos)
       << found["findings"];
   EXPECT_EQ(found["model"], whole["model"]);
+}
+
+TEST_F(Inspect, ATensorInTwoShardsIsReported) {
+  make(tiny());
+  fs::rename(checkpoint_ / "model.safetensors", checkpoint_ / "a.safetensors");
+  fs::copy_file(checkpoint_ / "a.safetensors", checkpoint_ / "b.safetensors");
+  const json found = report(checkpoint_);
+  ASSERT_EQ(found["findings"].size(), 1 + synthetic_tensors(tiny().model, DataType::bfloat16).size());
+  EXPECT_NE(std::find(found["findings"].begin(), found["findings"].end(),
+                      json({{"kind", "files"},
+                            {"message", c("b.safetensors") + ": holds the tensor \"" + kGate +
+                                            "\", which a.safetensors holds too; the files do not belong together"}})),
+            found["findings"].end());
+  TreeCheck(tiny()).check(found["model"]);
 }
 
 TEST_F(Inspect, AHeaderThatCannotBeReadIsRefused) {
@@ -673,6 +692,7 @@ TEST_F(Inspect, GraphsAreCounted) {
       for (const auto& entry : initializer.external_data()) external[entry.key()] = entry.value();
       if (external.empty()) {
         EXPECT_EQ(tensor["file"], nullptr);
+        EXPECT_EQ(tensor["offset"], nullptr);
         continue;
       }
       EXPECT_EQ(tensor["file"], external["location"]);
@@ -712,6 +732,25 @@ TEST_F(Inspect, SharedBytesAreFound) {
   std::int64_t used = 0;
   for (const json& data : found["data_files"]) used += data["used_bytes"].get<std::int64_t>();
   EXPECT_EQ(used, role_bytes) << "the manifest counts every weight once, too";
+}
+
+TEST_F(Inspect, BytesThatNobodyRefersToAreCounted) {
+  make_package({"--components", "text"});
+  const json before = data_of(report(package_), "model.onnx.data");
+  std::ofstream(package_ / "model.onnx.data", std::ios::binary | std::ios::app) << std::string(100, 'x');
+  const json after = data_of(report(package_), "model.onnx.data");
+  EXPECT_EQ(after["used_bytes"], before["used_bytes"]);
+  EXPECT_EQ(after["unused_bytes"].get<int>(), before["unused_bytes"].get<int>() + 100);
+  EXPECT_EQ(after["gaps"].get<int>(), before["gaps"].get<int>() + 1);
+}
+
+TEST_F(Inspect, APackageWithoutGraphsIsNoPackage) {
+  fs::create_directory(package_);
+  std::ofstream(package_ / "manifest.json")
+      << R"({"versions": {}, "recipe_name": "int4", "components": ["text"], "roles": {}, "files": {}})";
+  EXPECT_EQ(
+      findings(package_),
+      json::array({{{"kind", "graph"}, {"message", package_.string() + ": holds no .onnx file that can be read"}}}));
 }
 
 TEST_F(Inspect, ManifestAndFilesAreTheFolders) {

@@ -14,26 +14,30 @@
 namespace q3vl {
 namespace {
 
-/// The one place that reads what only models with a visual tower have.
-std::optional<InspectedVision> inspect_vision(const ModelConfig& config) {
-  const VisionConfig& vision = config.vision;
-  return InspectedVision{.depth = vision.depth,
-                         .hidden_size = vision.hidden_size,
-                         .intermediate_size = vision.intermediate_size,
-                         .num_heads = vision.num_heads,
-                         .patch_size = vision.patch_size,
-                         .temporal_patch_size = vision.temporal_patch_size,
-                         .spatial_merge_size = vision.spatial_merge_size,
-                         .num_position_embeddings = vision.num_position_embeddings,
-                         .deepstack_visual_indexes = vision.deepstack_visual_indexes,
-                         .image_token_id = config.image_token_id,
-                         .video_token_id = config.video_token_id,
-                         .vision_start_token_id = config.vision_start_token_id,
-                         .vision_end_token_id = config.vision_end_token_id};
+/// The visual tower, or null in a model that has none.
+const VisionConfig* vision_of(const ModelConfig& config) {
+  return &config.vision;
+}
+
+InspectedVision inspect_vision(const ModelConfig& config, const VisionConfig& vision) {
+  return {.depth = vision.depth,
+          .hidden_size = vision.hidden_size,
+          .intermediate_size = vision.intermediate_size,
+          .num_heads = vision.num_heads,
+          .patch_size = vision.patch_size,
+          .temporal_patch_size = vision.temporal_patch_size,
+          .spatial_merge_size = vision.spatial_merge_size,
+          .num_position_embeddings = vision.num_position_embeddings,
+          .deepstack_visual_indexes = vision.deepstack_visual_indexes,
+          .image_token_id = config.image_token_id,
+          .video_token_id = config.video_token_id,
+          .vision_start_token_id = config.vision_start_token_id,
+          .vision_end_token_id = config.vision_end_token_id};
 }
 
 InspectedConfig inspect_config(const ModelConfig& config) {
   const TextConfig& text = config.text;
+  const VisionConfig* vision = vision_of(config);
   return {.text = {.num_hidden_layers = text.num_hidden_layers,
                    .hidden_size = text.hidden_size,
                    .intermediate_size = text.intermediate_size,
@@ -48,7 +52,7 @@ InspectedConfig inspect_config(const ModelConfig& config) {
                    .bos_token_id = config.bos_token_id,
                    .eos_token_id = config.eos_token_ids,
                    .pad_token_id = config.pad_token_id},
-          .vision = inspect_vision(config)};
+          .vision = vision ? std::optional(inspect_vision(config, *vision)) : std::nullopt};
 }
 
 void list_tensors(const Checkpoint& checkpoint, CheckpointInspection& report) {
@@ -115,8 +119,9 @@ CheckpointInspection inspect_checkpoint(const std::filesystem::path& folder) {
   report.config = inspect_config(*config);
   compare_tensors(checkpoint, *config, findings);
   try_to("config", findings, [&] { read_generation_config(folder, *config); });
-  if (report.config->vision) try_to("config", findings, [&] { read_image_config(folder, config->vision); });
-  try_to("files", findings, [&] { assets(folder, report.config->vision.has_value()); });
+  const VisionConfig* vision = vision_of(*config);
+  if (vision) try_to("config", findings, [&] { read_image_config(folder, *vision); });
+  try_to("files", findings, [&] { assets(folder, vision != nullptr); });
   return report;
 }
 

@@ -25,9 +25,13 @@ Json file_json(const InspectedFile& file) {
 }
 
 Json tensor_json(const InspectedTensor& tensor) {
-  return {{"name", tensor.name},     {"dtype", tensor.type},
-          {"shape", tensor.shape},   {"file", tensor.file.empty() ? Json(nullptr) : Json(tensor.file)},
-          {"offset", tensor.offset}, {"bytes", tensor.bytes}};
+  const bool inside = tensor.file.empty();
+  return {{"name", tensor.name},
+          {"dtype", tensor.type},
+          {"shape", tensor.shape},
+          {"file", inside ? Json(nullptr) : Json(tensor.file)},
+          {"offset", inside ? Json(nullptr) : Json(tensor.offset)},
+          {"bytes", tensor.bytes}};
 }
 
 Json finding_json(const Finding& finding) {

@@ -78,10 +78,12 @@ void print_tensors(const std::vector<InspectedTensor>& tensors) {
     name = std::max(name, tensor.name.size());
     shape = std::max(shape, shape_text(tensor.shape).size());
   }
-  for (const InspectedTensor& tensor : tensors)
-    fmt::print("  {:<{}}  {:<8}  {:<{}}  {} at {}, {} bytes\n", tensor.name, name, tensor.type,
-               shape_text(tensor.shape), shape, tensor.file.empty() ? "the graph itself" : tensor.file, tensor.offset,
-               tensor.bytes);
+  for (const InspectedTensor& tensor : tensors) {
+    const std::string place =
+        tensor.file.empty() ? "in the graph itself" : fmt::format("in {} from byte {} on", tensor.file, tensor.offset);
+    fmt::print("  {:<{}}  {:<8}  {:<{}}  {:>12} bytes {}\n", tensor.name, name, tensor.type, shape_text(tensor.shape),
+               shape, tensor.bytes, place);
+  }
 }
 
 void print_config(const InspectedConfig& config) {
