@@ -168,9 +168,11 @@ TEST(WeightRequests, GatherEveryFault) {
   requests.request("b", {2}, Role::norm);
   requests.request("c", {8, 2}, Role::mlp_up);
   requests.request("d", {4}, Role::norm);
-  EXPECT_EQ(requests.faults(), (std::vector<std::string>{"\"a\" has shape [4, 3], expected [4, 4] from config.json",
-                                                         "\"b\" is int8, expected bfloat16, float16 or float32",
-                                                         "\"c\" [8, 2] is missing"}));
+  using Kind = WeightFault::Kind;
+  EXPECT_EQ(requests.faults(),
+            (std::vector<WeightFault>{{Kind::shape, "a", "\"a\" has shape [4, 3], expected [4, 4] from config.json"},
+                                      {Kind::type, "b", "\"b\" is int8, expected bfloat16, float16 or float32"},
+                                      {Kind::missing, "c", "\"c\" [8, 2] is missing"}}));
 }
 
 TEST(WeightRequests, ShareOneFormAndRefuseASecondBinding) {

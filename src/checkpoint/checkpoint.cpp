@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 /// Tensor name → shard file name.
 using WeightMap = std::map<std::string, std::string>;
 
-WeightMap read_index(const fs::path& path) {
+WeightMap parse_index(const fs::path& path) {
   const Json document = read_json_file(path);
   const JsonObject root(document, path.string());
   const JsonObject map = root.object("weight_map");
@@ -31,6 +31,25 @@ WeightMap read_index(const fs::path& path) {
   }
   if (shards.empty()) map.fail("weight_map names no tensor");
   return shards;
+}
+
+/// Empty after a fault.
+WeightMap read_index(const fs::path& path, const Checkpoint::FaultHandler& fault) {
+  try {
+    return parse_index(path);
+  } catch (const Error& error) {
+    fault(error.what());
+    return {};
+  }
+}
+
+/// The names of all files in `folder` that are safetensors files by their names.
+std::set<std::string> safetensors_files(const fs::path& folder) {
+  std::set<std::string> names;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder))
+    if (entry.is_regular_file() && entry.path().extension() == ".safetensors")
+      names.insert(entry.path().filename().string());
+  return names;
 }
 
 std::vector<SafetensorsEntry> read_header(const File& file, std::uint64_t& data_begin) {
@@ -60,48 +79,56 @@ std::vector<SafetensorsEntry> read_header(const File& file, std::uint64_t& data_
 }  // namespace
 
 Checkpoint Checkpoint::open(const fs::path& folder) {
+  return open(folder, [](const std::string& message) { throw Error(ErrorKind::bad_input, message); });
+}
+
+Checkpoint Checkpoint::open(const fs::path& folder, const FaultHandler& fault) {
   if (!fs::is_directory(folder))
     throw Error(ErrorKind::bad_input,
                 fmt::format("{}: is not a folder; expected a checkpoint folder with config.json and *.safetensors",
                             folder.string()));
   const fs::path index = folder / "model.safetensors.index.json";
-  const bool sharded = fs::exists(index);
-  const WeightMap listed = sharded ? read_index(index) : WeightMap{};
+  const WeightMap listed = fs::exists(index) ? read_index(index, fault) : WeightMap{};
+  const bool sharded = !listed.empty();
   std::set<std::string> names;
   for (const auto& [tensor, shard] : listed) names.insert(shard);
-  if (!sharded) names.insert("model.safetensors");
+  if (!sharded && fs::exists(folder / "model.safetensors")) names.insert("model.safetensors");
+  if (names.empty()) {
+    if (!fs::exists(index))
+      fault(fmt::format("{}: is missing, and so is {}; expected a checkpoint in the safetensors format",
+                        (folder / "model.safetensors").string(), index.filename().string()));
+    names = safetensors_files(folder);
+  }
 
   Checkpoint checkpoint;
   checkpoint.folder_ = folder;
   for (const std::string& name : names) {
     const fs::path path = folder / name;
-    if (!fs::exists(path))
-      throw Error(ErrorKind::bad_input, sharded
-                                            ? fmt::format("{}: is missing, but {} names it; the download is incomplete",
-                                                          path.string(), index.filename().string())
-                                            : fmt::format("{}: is missing, and so is model.safetensors.index.json; "
-                                                          "expected a checkpoint in the safetensors format",
-                                                          path.string()));
+    if (!fs::exists(path)) {
+      fault(fmt::format("{}: is missing, but {} names it; the download is incomplete", path.string(),
+                        index.filename().string()));
+      continue;
+    }
     checkpoint.shards_.push_back(File::open(path));
     std::uint64_t data_begin = 0;
     for (SafetensorsEntry& entry : read_header(checkpoint.shards_.back(), data_begin)) {
       if (sharded) {
         const auto place = listed.find(entry.name);
         if (place == listed.end() || place->second != name)
-          throw Error(ErrorKind::bad_input,
-                      fmt::format("{}: holds the tensor \"{}\", which {} {}; the files do not belong together",
-                                  path.string(), entry.name, index.filename().string(),
-                                  place == listed.end() ? "does not list" : "places in " + place->second));
+          fault(fmt::format("{}: holds the tensor \"{}\", which {} {}; the files do not belong together", path.string(),
+                            entry.name, index.filename().string(),
+                            place == listed.end() ? "does not list" : "places in " + place->second));
+      } else if (const TensorInfo* twin = checkpoint.find(entry.name)) {
+        fault(fmt::format("{}: holds the tensor \"{}\", which {} holds too; the files do not belong together",
+                          path.string(), entry.name, checkpoint.shards_[twin->shard].path().filename().string()));
       }
       checkpoint.add(std::move(entry), data_begin);
     }
   }
   for (const auto& [tensor, shard] : listed)
-    if (!checkpoint.find(tensor))
-      throw Error(
-          ErrorKind::bad_input,
-          fmt::format("{}: places the tensor \"{}\" in {}, which does not hold it; the files do not belong together",
-                      index.string(), tensor, shard));
+    if (!checkpoint.find(tensor) && fs::exists(folder / shard))
+      fault(fmt::format("{}: places the tensor \"{}\" in {}, which does not hold it; the files do not belong together",
+                        index.string(), tensor, shard));
   return checkpoint;
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -27,9 +28,16 @@ struct SafetensorsEntry;
 
 class Checkpoint {
  public:
+  /// Takes a sentence about files that do not belong together.
+  using FaultHandler = std::function<void(const std::string& message)>;
+
   /// Reads the index, if there is one, and the header of every shard. The index must list exactly the tensors of the
   /// shards, each in the shard named. Throws Error(bad_input).
   static Checkpoint open(const std::filesystem::path& folder);
+
+  /// The same, but tells `fault` where open() would refuse an index, a missing shard or a shard that the index does not
+  /// describe, and goes on with the files that are there. Throws Error(bad_input) for a header that cannot be read.
+  static Checkpoint open(const std::filesystem::path& folder, const FaultHandler& fault);
 
   /// Reads the header of a single safetensors file, whatever it is called. Throws Error(bad_input).
   static Checkpoint open_file(const std::filesystem::path& path);

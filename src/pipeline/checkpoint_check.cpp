@@ -51,20 +51,29 @@ WeightLookup lookup_in(const Checkpoint& checkpoint) {
   };
 }
 
+std::vector<const TensorInfo*> unexpected_tensors(const Checkpoint& checkpoint, const TextConfig& text,
+                                                  const WeightRequests& whole) {
+  const TensorInfo* stored_head = text.tie_word_embeddings ? checkpoint.find(kHead) : nullptr;
+  std::vector<const TensorInfo*> unexpected;
+  for (const auto& [name, info] : checkpoint.tensors())
+    if (!whole.requested(name) && &info != stored_head) unexpected.push_back(&info);
+  return unexpected;
+}
+
 void check_weights(const Checkpoint& checkpoint, const TextConfig& text, const WeightRequests& written,
                    const WeightRequests& whole, bool allow_unused) {
   const std::string folder = checkpoint.folder().string();
-  if (!written.faults().empty())
+  std::vector<std::string> faults;
+  for (const WeightFault& fault : written.faults()) faults.push_back(fault.message);
+  if (!faults.empty())
     throw Error(
         ErrorKind::bad_input,
         fmt::format(
             "{}: tensors do not fit config.json: {}; the checkpoint is incomplete or belongs to another config.json",
-            folder, listed(written.faults())));
-  const TensorInfo* stored_head = text.tie_word_embeddings ? checkpoint.find(kHead) : nullptr;
+            folder, listed(faults)));
   std::vector<std::string> unused;
-  for (const auto& [name, info] : checkpoint.tensors())
-    if (!whole.requested(name) && &info != stored_head)
-      unused.push_back(fmt::format("\"{}\" {}", name, to_string(info.shape)));
+  for (const TensorInfo* info : unexpected_tensors(checkpoint, text, whole))
+    unused.push_back(fmt::format("\"{}\" {}", info->name, to_string(info->shape)));
   if (!unused.empty() && !allow_unused)
     throw Error(ErrorKind::bad_input, fmt::format("{}: {} tensors are not part of the model that config.json "
                                                   "describes: {}; leave them out with --allow-unused "

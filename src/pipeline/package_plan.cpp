@@ -141,6 +141,12 @@ std::string data_file(const std::string& model_file) {
   return model_file + ".data";
 }
 
+WeightRequests request_whole_model(const ModelConfig& config, const Recipe& recipe, const Checkpoint& checkpoint) {
+  WeightRequests requests(lookup_in(checkpoint), recipe.policy());
+  build_graphs(config, recipe, {true, true, true}, requests);
+  return requests;
+}
+
 PackagePlan make_plan(const ExportRequest& request, const ExportObserver& observer) {
   const Components components = parse_components(request.components);
   Recipe recipe = resolve_recipe(request.recipe, {request.target, request.text, request.embedding, request.vision,
@@ -148,9 +154,7 @@ PackagePlan make_plan(const ExportRequest& request, const ExportObserver& observ
   ModelConfig config = read_model_config(request.checkpoint);
   auto checkpoint = std::make_unique<Checkpoint>(Checkpoint::open(request.checkpoint));
 
-  // The whole model is asked for once to know its tensors, whatever is written.
-  WeightRequests whole(lookup_in(*checkpoint), recipe.policy());
-  build_graphs(config, recipe, {true, true, true}, whole);
+  const WeightRequests whole = request_whole_model(config, recipe, *checkpoint);
   WeightRequests written(lookup_in(*checkpoint), recipe.policy());
   std::vector<NamedGraph> graphs = build_graphs(config, recipe, components, written);
   check_weights(*checkpoint, config.text, written, whole, request.allow_unused);

@@ -72,6 +72,9 @@ struct PackagePlan {
 /// The name of the file that holds the weights of `model_file`.
 std::string data_file(const std::string& model_file);
 
+/// Asks `checkpoint` for every weight of the model that `config` describes, whatever is written of it.
+WeightRequests request_whole_model(const ModelConfig& config, const Recipe& recipe, const Checkpoint& checkpoint);
+
 /// Reads the configs and the headers of a checkpoint and decides what the package will be. Throws Error as
 /// export_package does, but for what only the weights' values and the output folder can tell.
 PackagePlan make_plan(const ExportRequest& request, const ExportObserver& observer);

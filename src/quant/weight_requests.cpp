@@ -20,14 +20,17 @@ const WeightRequest& WeightRequests::request(const std::string& name, const Shap
 
   const auto stored = lookup_(name);
   if (names_.insert(name).second) {
+    using Kind = WeightFault::Kind;
     if (!stored)
-      faults_.push_back(fmt::format("\"{}\" {} is missing", name, to_string(shape)));
+      faults_.push_back({Kind::missing, name, fmt::format("\"{}\" {} is missing", name, to_string(shape))});
     else if (stored->shape != shape)
-      faults_.push_back(fmt::format("\"{}\" has shape {}, expected {} from config.json", name, to_string(stored->shape),
-                                    to_string(shape)));
+      faults_.push_back({Kind::shape, name,
+                         fmt::format("\"{}\" has shape {}, expected {} from config.json", name,
+                                     to_string(stored->shape), to_string(shape))});
     else if (!is_weight_type(stored->type))
       faults_.push_back(
-          fmt::format("\"{}\" is {}, expected bfloat16, float16 or float32", name, name_of(stored->type)));
+          {Kind::type, name,
+           fmt::format("\"{}\" is {}, expected bfloat16, float16 or float32", name, name_of(stored->type))});
   }
   request.name = name;
   request.role = role;

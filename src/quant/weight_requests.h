@@ -39,6 +39,16 @@ struct WeightRequest {
   std::string blob(std::size_t index) const;
 };
 
+/// A weight that is not in the checkpoint as a graph needs it.
+struct WeightFault {
+  enum class Kind { missing, shape, type };
+  Kind kind;
+  std::string weight;
+  std::string message;  ///< a sentence that names the weight
+
+  bool operator==(const WeightFault&) const = default;
+};
+
 class WeightRequests {
  public:
   WeightRequests(WeightLookup lookup, EncodingPolicy policy) : lookup_(std::move(lookup)), policy_(std::move(policy)) {}
@@ -50,8 +60,8 @@ class WeightRequests {
   /// In the order of the first request.
   const std::vector<const WeightRequest*>& all() const { return order_; }
 
-  /// One sentence for each weight that is missing, has another shape, or a type that is no weight's.
-  const std::vector<std::string>& faults() const { return faults_; }
+  /// One for each weight that is missing, has another shape, or a type that is no weight's.
+  const std::vector<WeightFault>& faults() const { return faults_; }
 
   bool requested(const std::string& name) const { return names_.contains(name); }
 
@@ -62,7 +72,7 @@ class WeightRequests {
   std::vector<const WeightRequest*> order_;
   std::set<std::string> names_;
   std::set<std::pair<std::string, Role>> bound_;
-  std::vector<std::string> faults_;
+  std::vector<WeightFault> faults_;
 };
 
 }  // namespace q3vl

@@ -31,7 +31,7 @@ class Reader {
     for (const onnx::ValueInfoProto& input : graph.input())
       if (!weights.contains(input.name())) summary.inputs.push_back(value("input", input));
     for (const onnx::ValueInfoProto& output : graph.output()) summary.outputs.push_back(value("output", output));
-    count_operators(graph, summary.operators);
+    count_operators(graph, summary);
     return summary;
   }
 
@@ -112,11 +112,18 @@ class Reader {
     return result;
   }
 
-  void count_operators(const onnx::GraphProto& graph, std::map<std::string, int>& counts) const {
+  void count_operators(const onnx::GraphProto& graph, ModelSummary& summary) const {
     for (const onnx::NodeProto& node : graph.node()) {
-      ++counts[node.domain().empty() ? node.op_type() : node.domain() + "." + node.op_type()];
-      for (const onnx::AttributeProto& attribute : node.attribute())
-        if (attribute.has_g()) count_operators(attribute.g(), counts);
+      const std::string op = node.domain().empty() ? node.op_type() : node.domain() + "." + node.op_type();
+      ++summary.operators[op];
+      std::optional<std::int64_t> bits;
+      std::optional<std::int64_t> block_size;
+      for (const onnx::AttributeProto& attribute : node.attribute()) {
+        if (attribute.name() == "bits") bits = attribute.i();
+        if (attribute.name() == "block_size") block_size = attribute.i();
+        if (attribute.has_g()) count_operators(attribute.g(), summary);
+      }
+      if (bits && block_size) ++summary.quantized[{op, *bits, *block_size}];
     }
   }
 

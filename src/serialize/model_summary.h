@@ -1,6 +1,7 @@
 // What a written .onnx file says, without its weights: inputs, outputs, operators, and where each weight lies.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -28,10 +29,19 @@ struct InitializerSummary {
   std::optional<ExternalData> external;  ///< nothing when the bytes stand in the model file itself
 };
 
+/// The attributes of an operator that reads block-quantised weights.
+struct BlockQuantization {
+  std::string op;  ///< as in ModelSummary::operators
+  std::int64_t bits;
+  std::int64_t block_size;
+  auto operator<=>(const BlockQuantization&) const = default;
+};
+
 struct ModelSummary {
   std::vector<ValueInfo> inputs;  ///< without initializers
   std::vector<ValueInfo> outputs;
-  std::map<std::string, int> operators;  ///< "MatMul", "com.microsoft.MatMulNBits": how many, subgraphs' too
+  std::map<std::string, int> operators;        ///< "MatMul", "com.microsoft.MatMulNBits": how many, subgraphs' too
+  std::map<BlockQuantization, int> quantized;  ///< nodes with the attributes bits and block_size: how many
   std::vector<InitializerSummary> initializers;
   std::map<std::string, std::int64_t> opset_imports;  ///< by domain
   std::int64_t ir_version = 0;

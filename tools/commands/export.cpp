@@ -17,6 +17,7 @@ constexpr const char* kDescription =
 std::string footer() {
   std::string text =
       "Commands (each with its own --help):\n"
+      "  qwen3vl-export inspect CHECKPOINT|PACKAGE    what it is made of, and what is wrong with it\n"
       "  qwen3vl-export plan CHECKPOINT               what would be written, to the byte\n"
       "  qwen3vl-export verify PACKAGE --checkpoint C the package proven against its checkpoint\n"
       "\nRecipes:\n";

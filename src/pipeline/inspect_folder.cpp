@@ -1,0 +1,26 @@
+#include <fmt/format.h>
+
+#include "package/genai_config.h"
+#include "qwen3vl_export/inspect.h"
+
+namespace q3vl {
+
+FolderKind recognize_folder(const std::filesystem::path& folder) {
+  if (!std::filesystem::is_directory(folder))
+    throw Error(ErrorKind::bad_input,
+                fmt::format("{}: is not a folder; expected a checkpoint or a package", folder.string()));
+  bool weights = false;
+  for (const std::filesystem::directory_entry& entry : std::filesystem::directory_iterator(folder)) {
+    const std::filesystem::path name = entry.path().filename();
+    if (name == kManifestFile || name == kGenaiConfigFile || name.extension() == ".onnx") return FolderKind::package;
+    weights = weights || name.extension() == ".safetensors";
+  }
+  if (weights) return FolderKind::checkpoint;
+  throw Error(
+      ErrorKind::bad_input,
+      fmt::format("{}: is neither a checkpoint (it has no *.safetensors) nor a package (it has no *.onnx, {} or "
+                  "{})",
+                  folder.string(), kGenaiConfigFile, kManifestFile));
+}
+
+}  // namespace q3vl
