@@ -81,25 +81,25 @@ Case make_case(const ModelConfig& config, std::vector<Grid> images, std::vector<
     for (int i = 0; i < count; ++i) result.ids.push_back(static_cast<std::int64_t>(random() % 200));
   };
   const auto span = [&](std::int64_t placeholder, std::int64_t count) {
-    result.ids.push_back(config.vision_start_token_id);
+    result.ids.push_back(*config.vision_start_token_id);
     result.ids.insert(result.ids.end(), static_cast<std::size_t>(count), placeholder);
-    result.ids.push_back(config.vision_end_token_id);
+    result.ids.push_back(*config.vision_end_token_id);
   };
   text(5);
   for (const Grid& grid : result.images) {
-    span(config.image_token_id, grid.t * grid.h * grid.w / config.vision.merge_unit());
+    span(*config.image_token_id, grid.t * grid.h * grid.w / config.vision->merge_unit());
     text(3);
   }
   for (const Grid& grid : result.videos)
     for (std::int64_t frame = 0; frame < grid.t; ++frame) {
       text(2);  // the frame's timestamp
-      span(config.video_token_id, grid.h * grid.w / config.vision.merge_unit());
+      span(*config.video_token_id, grid.h * grid.w / config.vision->merge_unit());
     }
   text(4);
   std::int64_t patches = 0;
   for (const Grid& grid : result.grids()) patches += grid.t * grid.h * grid.w;
   std::uniform_real_distribution<float> uniform(-1.0F, 1.0F);
-  result.pixels.resize(static_cast<std::size_t>(patches * config.vision.patch_values()));
+  result.pixels.resize(static_cast<std::size_t>(patches * config.vision->patch_values()));
   for (float& value : result.pixels) value = uniform(random);
   return result;
 }
@@ -158,7 +158,7 @@ class PackageNumerics : public testing::Test {
   at::Tensor logits_of(const Pipeline& pipeline, const Case& c, const reference::Prompt& prompt) const {
     HostTensor features = HostTensor::zeros(DataType::float32, {0, config_.features_width()});
     if (!c.grids().empty()) {
-      const at::Tensor found = features_of(pipeline, c, config_.vision);
+      const at::Tensor found = features_of(pipeline, c, *config_.vision);
       features = HostTensor::of<float>(
           found.sizes().vec(),
           std::span<const float>(found.data_ptr<float>(), static_cast<std::size_t>(found.numel())));
@@ -171,7 +171,7 @@ class PackageNumerics : public testing::Test {
   void expect_equal_to_reference(const fs::path& package, const ModelConfig& reference_config,
                                  const reference::WeightProvider& weights) const {
     const Pipeline pipeline(OnnxRuntime(), package);
-    const std::int64_t m = config_.vision.spatial_merge_size;
+    const std::int64_t m = config_.vision->spatial_merge_size;
     const std::vector<Case> cases = {make_case(config_, {}, {}), make_case(config_, {{1, 2 * m, 3 * m}}, {}),
                                      make_case(config_, {{1, 4 * m, m}, {1, 2 * m, 5 * m}, {1, m, m}}, {}),
                                      make_case(config_, {{1, 3 * m, 2 * m}}, {{3, 2 * m, 2 * m}})};
@@ -181,15 +181,15 @@ class PackageNumerics : public testing::Test {
       const reference::Prompt prompt = reference::prompt_of(config_, c.ids, c.images, c.videos);
       std::optional<reference::VisionFeatures> vision;
       if (!grids.empty()) {
-        const auto rows = static_cast<std::int64_t>(c.pixels.size()) / config_.vision.patch_values();
+        const auto rows = static_cast<std::int64_t>(c.pixels.size()) / config_.vision->patch_values();
         vision = reference::vision_forward(
-            config_.vision, weights,
-            at::from_blob(const_cast<float*>(c.pixels.data()), {rows, config_.vision.patch_values()}, at::kFloat),
+            *config_.vision, weights,
+            at::from_blob(const_cast<float*>(c.pixels.data()), {rows, config_.vision->patch_values()}, at::kFloat),
             grids);
         std::vector<at::Tensor> parts = {vision->features};
         parts.insert(parts.end(), vision->deepstack.begin(), vision->deepstack.end());
         const at::Tensor expected = at::cat(parts, 1);
-        EXPECT_LE(max_difference(features_of(pipeline, c, config_.vision), expected),
+        EXPECT_LE(max_difference(features_of(pipeline, c, *config_.vision), expected),
                   kFeatureTolerance * std::max(1.0, expected.abs().max().item<double>()));
       }
       const at::Tensor expected =

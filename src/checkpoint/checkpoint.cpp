@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/json.h"
+#include "checkpoint/checkpoint_writing.h"
 #include "checkpoint/safetensors_header.h"
 
 namespace q3vl {
@@ -64,7 +65,7 @@ Checkpoint Checkpoint::open(const fs::path& folder) {
     throw Error(ErrorKind::bad_input,
                 fmt::format("{}: is not a folder; expected a checkpoint folder with config.json and *.safetensors",
                             folder.string()));
-  const fs::path index = folder / "model.safetensors.index.json";
+  const fs::path index = folder / kIndexFile;
   const bool sharded = fs::exists(index);
   const WeightMap listed = sharded ? read_index(index) : WeightMap{};
   std::set<std::string> names;

@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <sys/resource.h>
 
 #include <chrono>
 
@@ -13,8 +12,9 @@
 #include "package/genai_config.h"
 #include "package/genai_contract.h"
 #include "pipeline/checkpoint_check.h"
-#include "pipeline/package_folder.h"
+#include "pipeline/output_folder.h"
 #include "pipeline/package_plan.h"
+#include "pipeline/process.h"
 #include "serialize/data_writer.h"
 #include "serialize/onnx_check.h"
 
@@ -31,19 +31,13 @@ void check_package(const PackagePlan& plan, const std::filesystem::path& folder)
                 fmt::format("the package would not load in onnxruntime-genai: {}", fmt::join(findings, "; ")));
 }
 
-std::uint64_t peak_memory() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
-}
-
 }  // namespace
 
 ExportReport export_package(const ExportRequest& request, const ExportObserver& observer) {
   const auto start = std::chrono::steady_clock::now();
   const PackagePlan plan = make_plan(request, observer);
   check_tied_head(*plan.checkpoint, plan.config.text, plan.requests);
-  PackageFolder folder(request.output, request.checkpoint, request.force);
+  OutputFolder folder(request.output, request.checkpoint, request.force, "package");
   ExportReport report{.files = plan.files(), .seconds = 0, .peak_memory_bytes = 0};
   std::uint64_t bytes = 0;
   for (const ExportedFile& file : report.files) bytes += file.bytes;
