@@ -371,5 +371,45 @@ TEST_F(PackageNumerics, TextAloneEqualsTheReference) {
   EXPECT_LE(max_difference(step[0][0], whole[0][length]), kLogitTolerance);
 }
 
+/// The extracted language model, exported, against the reference on the checkpoint that it was taken from, and on
+/// itself.
+TEST_F(PackageNumerics, AnExtractedLanguageModelEqualsTheReference) {
+  for (const bool tied : {false, true}) {
+    SynthOptions options = odd_model(2);
+    options.model.text.tie_word_embeddings = tied;
+    make(options);
+    const fs::path whole = folder_ / "checkpoint";
+    const fs::path plain = folder_ / "plain";
+    const fs::path package = folder_ / "package";
+    CommandResult result = run_command(
+        {Q3VL_EXPORT_BINARY, "extract", whole.string(), "-o", plain.string(), "--module", "language_model", "-q"});
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    result = run_command(
+        {Q3VL_EXPORT_BINARY, plain.string(), "-o", package.string(), "--recipe", "fp32", "--logits", "all", "-q"});
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+
+    const Case c = make_case(config_, {}, {});
+    const reference::Prompt prompt = reference::prompt_of(config_, c.ids, {}, {});
+    const at::Tensor expected =
+        reference::prompt_logits(config_, reference::checkpoint_weights(*checkpoint_), prompt, nullptr);
+    EXPECT_GT(expected.std().item<double>(), 0.1) << "logits so flat say nothing";
+    const Pipeline pipeline(OnnxRuntime(), package);
+    KvCache cache = pipeline.make_cache(CacheMode::growing, 1, 0);
+    const at::Tensor found = tensor_of(
+        pipeline.decode(ints(prompt.input_ids), ints(prompt.attention_mask), ints(prompt.position_ids[0]), cache));
+    ASSERT_EQ(found.sizes(), expected.sizes());
+    EXPECT_LE(max_difference(found, expected), kLogitTolerance);
+
+    const ModelConfig config = read_model_config(plain);
+    const Checkpoint checkpoint = Checkpoint::open(plain);
+    const reference::Prompt same = reference::prompt_of(config, c.ids, {}, {});
+    EXPECT_TRUE(same.position_ids.equal(prompt.position_ids));
+    const at::Tensor itself =
+        reference::prompt_logits(config, reference::checkpoint_weights(checkpoint), same, nullptr);
+    EXPECT_TRUE(itself.equal(expected));
+    for (const fs::path& folder : {whole, plain, package}) fs::remove_all(folder);
+  }
+}
+
 }  // namespace
 }  // namespace q3vl

@@ -13,6 +13,7 @@ namespace q3vl {
 using CommandMain = int (*)(int argc, char** argv);
 
 int export_command(int argc, char** argv);
+int extract_command(int argc, char** argv);
 int plan_command(int argc, char** argv);
 
 /// Parses into what was added to `app`. Returns the exit code when --help or --version was all that was asked for.

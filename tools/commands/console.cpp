@@ -35,7 +35,8 @@ std::string human_bytes(std::uint64_t bytes) {
   return fmt::format("{:.{}f} {}", size, unit == 0 || size >= 99.95 ? 0 : 1, kUnits[unit]);
 }
 
-Console::Console(Verbosity verbosity) : verbosity_(verbosity), terminal_(::isatty(STDERR_FILENO) != 0) {
+Console::Console(Verbosity verbosity, std::string done)
+    : verbosity_(verbosity), done_(std::move(done)), terminal_(::isatty(STDERR_FILENO) != 0) {
   const auto logger = spdlog::stderr_color_st("qwen3vl-export");
   logger->set_pattern("%^%l:%$ %v");
   logger->set_level(verbosity == Verbosity::verbose ? spdlog::level::debug
@@ -70,7 +71,7 @@ void Console::progress(ExportProgress p) {
   if (!terminal_) {
     if (now - std::max(start_, last_) < kNextLine) return;
     last_ = now;
-    spdlog::info("encoded {} of {} ({:.0f} %)", human_bytes(p.done), human_bytes(p.total), share * 100);
+    spdlog::info("{} {} of {} ({:.0f} %)", done_, human_bytes(p.done), human_bytes(p.total), share * 100);
     return;
   }
   const bool finished = p.done == p.total;
