@@ -41,6 +41,7 @@ ModelConfig parse(const Json& document) {
 
 TEST(ModelConfigs, EveryValueIsReadFromItsKey) {
   const ModelConfig c = parse(config());
+  EXPECT_EQ(c.text.module, "model.language_model");
   EXPECT_EQ(c.text.vocab_size, 1024);
   EXPECT_EQ(c.text.hidden_size, 128);
   EXPECT_EQ(c.text.intermediate_size, 260);
@@ -53,17 +54,17 @@ TEST(ModelConfigs, EveryValueIsReadFromItsKey) {
   EXPECT_EQ(c.text.rope_theta, 5e6);
   EXPECT_EQ(c.text.mrope_section, (Ids{5, 4, 3}));
   EXPECT_FALSE(c.text.tie_word_embeddings);
-  EXPECT_EQ(c.vision.depth, 6);
-  EXPECT_EQ(c.vision.hidden_size, 96);
-  EXPECT_EQ(c.vision.intermediate_size, 130);
-  EXPECT_EQ(c.vision.num_heads, 4);
-  EXPECT_EQ(c.vision.in_channels, 3);
-  EXPECT_EQ(c.vision.patch_size, 16);
-  EXPECT_EQ(c.vision.temporal_patch_size, 2);
-  EXPECT_EQ(c.vision.spatial_merge_size, 2);
-  EXPECT_EQ(c.vision.num_position_embeddings, 225);
-  EXPECT_EQ(c.vision.out_hidden_size, 128);
-  EXPECT_EQ(c.vision.deepstack_visual_indexes, (Ids{4, 1}));
+  EXPECT_EQ(c.vision->depth, 6);
+  EXPECT_EQ(c.vision->hidden_size, 96);
+  EXPECT_EQ(c.vision->intermediate_size, 130);
+  EXPECT_EQ(c.vision->num_heads, 4);
+  EXPECT_EQ(c.vision->in_channels, 3);
+  EXPECT_EQ(c.vision->patch_size, 16);
+  EXPECT_EQ(c.vision->temporal_patch_size, 2);
+  EXPECT_EQ(c.vision->spatial_merge_size, 2);
+  EXPECT_EQ(c.vision->num_position_embeddings, 225);
+  EXPECT_EQ(c.vision->out_hidden_size, 128);
+  EXPECT_EQ(c.vision->deepstack_visual_indexes, (Ids{4, 1}));
   EXPECT_EQ(c.image_token_id, 1012);
   EXPECT_EQ(c.video_token_id, 1013);
   EXPECT_EQ(c.vision_start_token_id, 1009);
@@ -72,11 +73,11 @@ TEST(ModelConfigs, EveryValueIsReadFromItsKey) {
   EXPECT_EQ(c.eos_token_ids, Ids{1002});
   EXPECT_EQ(c.pad_token_id, std::nullopt);
 
-  EXPECT_EQ(c.vision.head_dim(), 24);
-  EXPECT_EQ(c.vision.merge_unit(), 4);
-  EXPECT_EQ(c.vision.merged_hidden_size(), 384);
-  EXPECT_EQ(c.vision.patch_values(), 1536);
-  EXPECT_EQ(c.vision.position_table_side(), 15);
+  EXPECT_EQ(c.vision->head_dim(), 24);
+  EXPECT_EQ(c.vision->merge_unit(), 4);
+  EXPECT_EQ(c.vision->merged_hidden_size(), 384);
+  EXPECT_EQ(c.vision->patch_values(), 1536);
+  EXPECT_EQ(c.vision->position_table_side(), 15);
   EXPECT_EQ(c.deepstack_levels(), 2);
   EXPECT_EQ(c.features_width(), 384);
 }
@@ -162,12 +163,14 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"/model_type", "null", kBad, "model_type is missing"},
         Refused{"/model_type", "7", kBad, "model_type is 7, expected a string"},
         Refused{"/model_type", "\"phi4mm\"", kUnsupported,
-                "model_type is \"phi4mm\"; this program exports dense Qwen3-VL models (model_type \"qwen3_vl\")"},
+                "model_type is \"phi4mm\"; this program exports dense Qwen3-VL models (model_type \"qwen3_vl\") "
+                "and dense Qwen3 language models (\"qwen3\")"},
         Refused{"/model_type", "\"qwen2_5_vl\"", kUnsupported,
-                "model_type is \"qwen2_5_vl\"; this program exports dense Qwen3-VL models (model_type \"qwen3_vl\")"},
+                "model_type is \"qwen2_5_vl\"; this program exports dense Qwen3-VL models (model_type \"qwen3_vl\") "
+                "and dense Qwen3 language models (\"qwen3\")"},
         Refused{"/model_type", "\"qwen3_vl_moe\"", kUnsupported,
                 "model_type is \"qwen3_vl_moe\", a mixture of experts; this program exports dense Qwen3-VL models "
-                "(model_type \"qwen3_vl\")"},
+                "(model_type \"qwen3_vl\") and dense Qwen3 language models (\"qwen3\")"},
         Refused{
             "/quantization_config", R"({"quant_method": "fp8"})", kUnsupported,
             "quantization_config: the checkpoint is quantised already; export the original bf16, fp16 or fp32 weights"},
@@ -313,6 +316,105 @@ TEST(ModelConfigs, TheWidestInterleavingsFit) {
   EXPECT_TRUE(fits(16, {3, 3, 2}));  // of 0 … 7: height 1, 4, 7, width 2, 5
 }
 
+constexpr const char* kLanguageConfig = R"({
+  "architectures": ["Qwen3ForCausalLM"],
+  "attention_bias": false, "bos_token_id": 1000, "eos_token_id": [1002, 1000], "head_dim": 24, "hidden_act": "silu",
+  "hidden_size": 128, "intermediate_size": 260, "max_position_embeddings": 4096, "max_window_layers": 4,
+  "model_type": "qwen3", "num_attention_heads": 6, "num_hidden_layers": 4, "num_key_value_heads": 2,
+  "pad_token_id": 1001, "rms_norm_eps": 1e-06, "rope_scaling": null, "rope_theta": 1000000, "sliding_window": null,
+  "tie_word_embeddings": true, "use_sliding_window": false, "vocab_size": 1024
+})";
+
+Json language_config() {
+  return Json::parse(kLanguageConfig);
+}
+
+TEST(LanguageModelConfigs, EveryValueIsReadFromItsKey) {
+  const ModelConfig c = parse(language_config());
+  EXPECT_EQ(c.text.module, "model");
+  EXPECT_EQ(c.text.vocab_size, 1024);
+  EXPECT_EQ(c.text.hidden_size, 128);
+  EXPECT_EQ(c.text.intermediate_size, 260);
+  EXPECT_EQ(c.text.num_hidden_layers, 4);
+  EXPECT_EQ(c.text.num_attention_heads, 6);
+  EXPECT_EQ(c.text.num_key_value_heads, 2);
+  EXPECT_EQ(c.text.head_dim, 24);
+  EXPECT_EQ(c.text.max_position_embeddings, 4096);
+  EXPECT_EQ(c.text.rms_norm_eps, 1e-6);
+  EXPECT_EQ(c.text.rope_theta, 1e6);
+  EXPECT_TRUE(c.text.mrope_section.empty());
+  EXPECT_TRUE(c.text.tie_word_embeddings);
+  EXPECT_EQ(c.bos_token_id, 1000);
+  EXPECT_EQ(c.eos_token_ids, (Ids{1002, 1000}));
+  EXPECT_EQ(c.pad_token_id, 1001);
+  EXPECT_FALSE(c.vision.has_value());
+  EXPECT_FALSE(c.image_token_id.has_value());
+  EXPECT_FALSE(c.video_token_id.has_value());
+  EXPECT_FALSE(c.vision_start_token_id.has_value());
+  EXPECT_FALSE(c.vision_end_token_id.has_value());
+  EXPECT_EQ(c.deepstack_levels(), 0);
+  EXPECT_EQ(c.features_width(), 128);
+}
+
+TEST(LanguageModelConfigs, BothDialectsSayTheSame) {
+  Json newer = language_config();
+  newer.erase("rope_scaling");
+  newer.erase("rope_theta");
+  newer["rope_parameters"] = {{"rope_theta", 1000000.0}, {"rope_type", "default"}};
+  EXPECT_EQ(parse(newer).text.rope_theta, parse(language_config()).text.rope_theta);
+  EXPECT_TRUE(parse(newer).text.mrope_section.empty());
+  newer["rope_parameters"].erase("rope_theta");
+  newer["rope_theta"] = 10000;
+  EXPECT_EQ(parse(newer).text.rope_theta, 10000);
+}
+
+TEST(LanguageModelConfigs, WhatMayBeAbsent) {
+  Json c = language_config();
+  for (const char* key : {"architectures", "attention_bias", "hidden_act", "bos_token_id", "eos_token_id",
+                          "pad_token_id", "rope_scaling", "use_sliding_window"})
+    c.erase(key);
+  const ModelConfig parsed = parse(c);
+  EXPECT_EQ(parsed.text.rope_theta, 1e6);
+  EXPECT_TRUE(parsed.eos_token_ids.empty());
+  c["rope_scaling"] = {{"type", "default"}};
+  EXPECT_EQ(parse(c).text.rope_theta, 1e6);
+}
+
+class LanguageConfigRefusal : public testing::TestWithParam<Refused> {};
+
+TEST_P(LanguageConfigRefusal, SaysWhy) {
+  const Json document = edited(language_config(), GetParam());
+  EXPECT_EQ(refusal(GetParam().kind, [&] { parse(document); }), std::string("config.json: ") + GetParam().message);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, LanguageConfigRefusal,
+    testing::Values(
+        Refused{"/model_type", "\"qwen3_moe\"", kUnsupported,
+                "model_type is \"qwen3_moe\", a mixture of experts; this program exports dense Qwen3-VL models "
+                "(model_type \"qwen3_vl\") and dense Qwen3 language models (\"qwen3\")"},
+        Refused{"/architectures", R"(["Qwen3ForSequenceClassification"])", kUnsupported,
+                "architectures is [\"Qwen3ForSequenceClassification\"]; of plain Qwen3 models only "
+                "[\"Qwen3ForCausalLM\"] is exported"},
+        Refused{
+            "/quantization_config", R"({"quant_method": "awq"})", kUnsupported,
+            "quantization_config: the checkpoint is quantised already; export the original bf16, fp16 or fp32 weights"},
+        Refused{"/use_sliding_window", "true", kUnsupported,
+                "use_sliding_window is true; only models without it are exported"},
+        Refused{"/attention_bias", "true", kUnsupported, "attention_bias is true; only models without it are exported"},
+        Refused{"/hidden_act", "\"gelu\"", kUnsupported, "hidden_act is \"gelu\"; only \"silu\" is exported"},
+        Refused{"/hidden_size", "null", kBad, "hidden_size is missing"},
+        Refused{"/tie_word_embeddings", "null", kBad, "tie_word_embeddings is missing"},
+        Refused{"/rope_theta", "null", kBad, "rope_parameters is missing, and so is the older rope_theta"},
+        Refused{"/rope_theta", "0.5", kBad, "rope_theta is 0.5, expected more than 1"},
+        Refused{"/rope_scaling", R"({"rope_type": "yarn", "factor": 4.0})", kUnsupported,
+                "rope_scaling.rope_type is \"yarn\"; only \"default\" is exported"},
+        Refused{"/rope_parameters", R"({"rope_type": "yarn", "rope_theta": 1e6})", kUnsupported,
+                "rope_parameters.rope_type is \"yarn\"; only \"default\" is exported"},
+        Refused{"/rope_parameters", R"({"rope_type": "default", "rope_theta": 1})", kBad,
+                "rope_parameters.rope_theta is 1, expected more than 1"},
+        Refused{"/eos_token_id", "1024", kBad, "eos_token_id is 1024, expected an integer from 0 to 1023"}));
+
 class ConfigFiles : public testing::Test {
  protected:
   std::string path(const std::string& name) const { return (folder_ / name).string(); }
@@ -373,8 +475,7 @@ TEST_F(ConfigFiles, GenerationConfigGoesBeforeConfig) {
   expect(R"({"temperature": true})", "temperature is true, expected a finite number");
   expect(R"({"repetition_penalty": []})", "repetition_penalty is an array, expected a finite number");
   model_.eos_token_ids.clear();
-  expect("{}",
-         "eos_token_id is missing, here and in config.json's text_config; no client would know where an answer ends");
+  expect("{}", "eos_token_id is missing, here and in config.json; no client would know where an answer ends");
 }
 
 constexpr const char* kPreprocessor = R"({
@@ -384,7 +485,7 @@ constexpr const char* kPreprocessor = R"({
 
 TEST_F(ConfigFiles, ImageSettingsInEitherFileAndEitherSpelling) {
   const auto expect_settings = [&](double rescale_factor) {
-    const ImageConfig image = read_image_config(folder_.path(), model_.vision);
+    const ImageConfig image = read_image_config(folder_.path(), *model_.vision);
     EXPECT_EQ(image.min_pixels, 65536);
     EXPECT_EQ(image.max_pixels, 16777216);
     EXPECT_EQ(image.patch_size, 16);
@@ -395,7 +496,7 @@ TEST_F(ConfigFiles, ImageSettingsInEitherFileAndEitherSpelling) {
     EXPECT_EQ(image.rescale_factor, rescale_factor);
   };
   EXPECT_EQ(
-      refusal(kBad, [&] { read_image_config(folder_.path(), model_.vision); }),
+      refusal(kBad, [&] { read_image_config(folder_.path(), *model_.vision); }),
       path("preprocessor_config.json") +
           ": is missing, and so is processor_config.json; without the image settings no client can prepare a picture");
   write("processor_config.json", R"({"image_processor": )" + std::string(kPreprocessor) + "}");
@@ -412,7 +513,7 @@ TEST_F(ConfigFiles, ImageSettingsInEitherFileAndEitherSpelling) {
 TEST_F(ConfigFiles, ImageSettingsThatDoNotFit) {
   const auto expect = [&](const Refused& row) {
     const Json settings = edited(Json::parse(kPreprocessor), row);
-    const auto read = [&] { read_image_config(folder_.path(), model_.vision); };
+    const auto read = [&] { read_image_config(folder_.path(), *model_.vision); };
     write("preprocessor_config.json", settings.dump());
     EXPECT_EQ(refusal(row.kind, read), path("preprocessor_config.json") + ": " + row.message);
   };
@@ -446,12 +547,12 @@ TEST_F(ConfigFiles, ImageSettingsThatDoNotFit) {
 
   std::filesystem::remove(folder_ / "preprocessor_config.json");
   write("processor_config.json", "{}");
-  EXPECT_EQ(refusal(kBad, [&] { read_image_config(folder_.path(), model_.vision); }),
+  EXPECT_EQ(refusal(kBad, [&] { read_image_config(folder_.path(), *model_.vision); }),
             path("processor_config.json") + ": image_processor is missing");
   Json nested = Json::parse(kPreprocessor);
   nested["patch_size"] = 14;
   write("processor_config.json", Json{{"image_processor", nested}}.dump());
-  EXPECT_EQ(refusal(kBad, [&] { read_image_config(folder_.path(), model_.vision); }),
+  EXPECT_EQ(refusal(kBad, [&] { read_image_config(folder_.path(), *model_.vision); }),
             path("processor_config.json") +
                 ": image_processor.patch_size is 14, but config.json says vision_config.patch_size = 16; the "
                 "files do not belong together");

@@ -171,6 +171,51 @@ TEST_F(Export, TextAloneIsALoadablePackage) {
   EXPECT_FALSE(fs::exists(out_ / "preprocessor_config.json"));
 }
 
+/// The tensors of the language model alone, under the names of a plain Qwen3 checkpoint.
+void keep_language_model(std::vector<SynthTensor>& tensors) {
+  const std::string from = "model.language_model.";
+  std::erase_if(tensors, [](const SynthTensor& t) { return t.name.starts_with("model.visual."); });
+  for (SynthTensor& tensor : tensors)
+    if (tensor.name.starts_with(from)) tensor.name = "model." + tensor.name.substr(from.size());
+}
+
+TEST_F(Export, APlainLanguageModelGivesTheTextPackage) {
+  make(tiny());
+  ASSERT_EQ(run({"--components", "text", "-q"}).exit_code, 0);
+  const auto expected = tree(out_);
+  fs::remove_all(checkpoint_);
+  fs::remove_all(out_);
+  SynthOptions plain = tiny();
+  plain.edit_tensors = keep_language_model;
+  make(plain);
+  for (const char* file : {"preprocessor_config.json", "video_preprocessor_config.json"})
+    fs::remove(checkpoint_ / file);
+  edit_json("config.json", [](json& config) {
+    json text = config["text_config"];
+    text["model_type"] = "qwen3";
+    text["architectures"] = json::array({"Qwen3ForCausalLM"});
+    text["rope_scaling"] = nullptr;
+    config = text;
+  });
+  const CommandResult result = run();
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.err.find("there is no genai_config.json"), std::string::npos) << result.err;
+  EXPECT_EQ(json::parse(read_bytes(out_ / "manifest.json"))["components"], json::array({"text"}));
+  EXPECT_EQ(read_bytes(out_ / "model.onnx.data"), expected.at("model.onnx.data"));
+  EXPECT_EQ(read_bytes(out_ / "genai_config.json"), expected.at("genai_config.json"));
+  for (const auto& [name, bytes] : expected) EXPECT_TRUE(fs::exists(out_ / name)) << name;
+  EXPECT_EQ(tree(out_).size(), expected.size());
+
+  fs::remove_all(out_);
+  EXPECT_EQ(run({"--components", "text", "-q"}).exit_code, 0);
+  fs::remove_all(out_);
+  expect_refusal(2, "--components names vision, but " + c() + " is a plain language model, which has text alone",
+                 {"--components", "vision"});
+  expect_refusal(
+      2, "--components names embedding and text, but " + c() + " is a plain language model, which has text alone",
+      {"--components", "text,embedding"});
+}
+
 TEST_F(Export, OtherPartsSaySoAndWriteNoClientConfig) {
   make(tiny());
   const CommandResult result = run({"--components", "vision,text"});
@@ -239,13 +284,14 @@ TEST_F(Export, TruncatedShard) {
 TEST_F(Export, UnknownArchitecture) {
   make(tiny());
   edit_json("config.json", [](json& config) { config["model_type"] = "phi4mm"; });
-  expect_refusal(
-      4, c("config.json") +
-             ": model_type is \"phi4mm\"; this program exports dense Qwen3-VL models (model_type \"qwen3_vl\")");
+  expect_refusal(4,
+                 c("config.json") +
+                     ": model_type is \"phi4mm\"; this program exports dense Qwen3-VL models (model_type \"qwen3_vl\") "
+                     "and dense Qwen3 language models (\"qwen3\")");
   edit_json("config.json", [](json& config) { config["model_type"] = "qwen3_vl_moe"; });
   expect_refusal(4, c("config.json") +
                         ": model_type is \"qwen3_vl_moe\", a mixture of experts; this program exports dense Qwen3-VL "
-                        "models (model_type \"qwen3_vl\")");
+                        "models (model_type \"qwen3_vl\") and dense Qwen3 language models (\"qwen3\")");
 }
 
 TEST_F(Export, UnsupportedRopeType) {
@@ -262,11 +308,12 @@ TEST_F(Export, OutputFolderInUse) {
   expect_refusal(5,
                  out_.string() +
                      ": the output folder is not empty; choose another one, or replace the package in it with --force");
-  expect_refusal(5,
-                 out_.string() +
-                     ": --force replaces packages that this program wrote, but the folder has no manifest.json of one; "
-                     "empty it by hand if that is meant",
-                 {"--force"});
+  expect_refusal(
+      5,
+      out_.string() +
+          ": --force replaces what this program wrote, but the folder has no manifest.json of it; empty it by "
+          "hand if that is meant",
+      {"--force"});
   EXPECT_EQ(read_bytes(out_ / "mine.txt"), "precious");
 }
 

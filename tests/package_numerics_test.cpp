@@ -49,25 +49,25 @@ Case make_case(const ModelConfig& config, std::vector<Grid> images, std::vector<
     for (int i = 0; i < count; ++i) result.ids.push_back(static_cast<std::int64_t>(random() % 200));
   };
   const auto span = [&](std::int64_t placeholder, std::int64_t count) {
-    result.ids.push_back(config.vision_start_token_id);
+    result.ids.push_back(*config.vision_start_token_id);
     result.ids.insert(result.ids.end(), static_cast<std::size_t>(count), placeholder);
-    result.ids.push_back(config.vision_end_token_id);
+    result.ids.push_back(*config.vision_end_token_id);
   };
   text(5);
   for (const Grid& grid : result.images) {
-    span(config.image_token_id, grid.t * grid.h * grid.w / config.vision.merge_unit());
+    span(*config.image_token_id, grid.t * grid.h * grid.w / config.vision->merge_unit());
     text(3);
   }
   for (const Grid& grid : result.videos)
     for (std::int64_t frame = 0; frame < grid.t; ++frame) {
       text(2);  // the frame's timestamp
-      span(config.video_token_id, grid.h * grid.w / config.vision.merge_unit());
+      span(*config.video_token_id, grid.h * grid.w / config.vision->merge_unit());
     }
   text(4);
   std::int64_t patches = 0;
   for (const Grid& grid : result.grids()) patches += grid.t * grid.h * grid.w;
   std::uniform_real_distribution<float> uniform(-1.0F, 1.0F);
-  result.pixels.resize(static_cast<std::size_t>(patches * config.vision.patch_values()));
+  result.pixels.resize(static_cast<std::size_t>(patches * config.vision->patch_values()));
   for (float& value : result.pixels) value = uniform(random);
   return result;
 }
@@ -126,7 +126,7 @@ class PackageNumerics : public testing::Test {
   at::Tensor logits_of(const Pipeline& pipeline, const Case& c, const reference::Prompt& prompt) const {
     HostTensor features = HostTensor::zeros(DataType::float32, {0, config_.features_width()});
     if (!c.grids().empty()) {
-      const at::Tensor found = features_of(pipeline, c, config_.vision);
+      const at::Tensor found = features_of(pipeline, c, *config_.vision);
       features = HostTensor::of<float>(
           found.sizes().vec(),
           std::span<const float>(found.data_ptr<float>(), static_cast<std::size_t>(found.numel())));
@@ -139,7 +139,7 @@ class PackageNumerics : public testing::Test {
   void expect_equal_to_reference(const fs::path& package, const ModelConfig& reference_config,
                                  const reference::WeightProvider& weights) const {
     const Pipeline pipeline(OnnxRuntime(), package);
-    const std::int64_t m = config_.vision.spatial_merge_size;
+    const std::int64_t m = config_.vision->spatial_merge_size;
     const std::vector<Case> cases = {make_case(config_, {}, {}), make_case(config_, {{1, 2 * m, 3 * m}}, {}),
                                      make_case(config_, {{1, 4 * m, m}, {1, 2 * m, 5 * m}, {1, m, m}}, {}),
                                      make_case(config_, {{1, 3 * m, 2 * m}}, {{3, 2 * m, 2 * m}})};
@@ -149,15 +149,15 @@ class PackageNumerics : public testing::Test {
       const reference::Prompt prompt = reference::prompt_of(config_, c.ids, c.images, c.videos);
       std::optional<reference::VisionFeatures> vision;
       if (!grids.empty()) {
-        const auto rows = static_cast<std::int64_t>(c.pixels.size()) / config_.vision.patch_values();
+        const auto rows = static_cast<std::int64_t>(c.pixels.size()) / config_.vision->patch_values();
         vision = reference::vision_forward(
-            config_.vision, weights,
-            at::from_blob(const_cast<float*>(c.pixels.data()), {rows, config_.vision.patch_values()}, at::kFloat),
+            *config_.vision, weights,
+            at::from_blob(const_cast<float*>(c.pixels.data()), {rows, config_.vision->patch_values()}, at::kFloat),
             grids);
         std::vector<at::Tensor> parts = {vision->features};
         parts.insert(parts.end(), vision->deepstack.begin(), vision->deepstack.end());
         const at::Tensor expected = at::cat(parts, 1);
-        EXPECT_LE(max_difference(features_of(pipeline, c, config_.vision), expected),
+        EXPECT_LE(max_difference(features_of(pipeline, c, *config_.vision), expected),
                   kFeatureTolerance * std::max(1.0, expected.abs().max().item<double>()));
       }
       const at::Tensor expected =
@@ -337,6 +337,46 @@ TEST_F(PackageNumerics, TextAloneEqualsTheReference) {
   const at::Tensor step = tensor_of(
       pipeline.decoder().decode(ints({1, 1}, {11}), ints({1, length + 1}, all), ints({1, 1}, {length}), cache));
   EXPECT_LE(max_difference(step[0][0], whole[0][length]), kLogitTolerance);
+}
+
+/// The extracted language model, exported, against the reference on the checkpoint that it was taken from, and on
+/// itself.
+TEST_F(PackageNumerics, AnExtractedLanguageModelEqualsTheReference) {
+  for (const bool tied : {false, true}) {
+    SynthOptions options = odd_model(2);
+    options.model.text.tie_word_embeddings = tied;
+    make(options);
+    const fs::path whole = folder_ / "checkpoint";
+    const fs::path plain = folder_ / "plain";
+    const fs::path package = folder_ / "package";
+    CommandResult result = run_command(
+        {Q3VL_EXPORT_BINARY, "extract", whole.string(), "-o", plain.string(), "--module", "language_model", "-q"});
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    result = run_command(
+        {Q3VL_EXPORT_BINARY, plain.string(), "-o", package.string(), "--recipe", "fp32", "--logits", "all", "-q"});
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+
+    const Case c = make_case(config_, {}, {});
+    const reference::Prompt prompt = reference::prompt_of(config_, c.ids, {}, {});
+    const at::Tensor expected =
+        reference::prompt_logits(config_, reference::checkpoint_weights(*checkpoint_), prompt, nullptr);
+    EXPECT_GT(expected.std().item<double>(), 0.1) << "logits so flat say nothing";
+    const Pipeline pipeline(OnnxRuntime(), package);
+    KvCache cache = pipeline.decoder().make_cache(CacheMode::growing, 1, 0);
+    const at::Tensor found = tensor_of(pipeline.decoder().decode(ints(prompt.input_ids), ints(prompt.attention_mask),
+                                                                 ints(prompt.position_ids[0]), cache));
+    ASSERT_EQ(found.sizes(), expected.sizes());
+    EXPECT_LE(max_difference(found, expected), kLogitTolerance);
+
+    const ModelConfig config = read_model_config(plain);
+    const Checkpoint checkpoint = Checkpoint::open(plain);
+    const reference::Prompt same = reference::prompt_of(config, c.ids, {}, {});
+    EXPECT_TRUE(same.position_ids.equal(prompt.position_ids));
+    const at::Tensor itself =
+        reference::prompt_logits(config, reference::checkpoint_weights(checkpoint), same, nullptr);
+    EXPECT_TRUE(itself.equal(expected));
+    for (const fs::path& folder : {whole, plain, package}) fs::remove_all(folder);
+  }
 }
 
 }  // namespace

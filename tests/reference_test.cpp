@@ -81,7 +81,7 @@ TEST_P(Vision, EveryHiddenStateIsTheRecordedOne) {
   const TinyModel model;
   const Recorded expected = recorded(GetParam());
   Comparison comparison(expected, kVisionTolerance);
-  vision_forward(model.config.vision, model.weights, expected["pixel_values"], expected.grids("grid_thw"),
+  vision_forward(*model.config.vision, model.weights, expected["pixel_values"], expected.grids("grid_thw"),
                  [&](const std::string& name, const at::Tensor& value) { comparison.check(name, value); });
   report(comparison.largest());
   // The rest are the inputs, and what the next test compares.
@@ -93,7 +93,7 @@ TEST_P(Vision, PositionsAreEqualToTheLastBit) {
   const TinyModel model;
   const Recorded expected = recorded(GetParam());
   const std::vector<Grid> grids = expected.grids("grid_thw");
-  const VisionConfig& config = model.config.vision;
+  const VisionConfig& config = *model.config.vision;
   EXPECT_TRUE(patch_positions(grids, config.spatial_merge_size).equal(expected["rope_position_ids"]));
   const BilinearCorners corners = bilinear_corners(grids, config.position_table_side(), config.spatial_merge_size);
   EXPECT_TRUE(corners.indices.equal(expected["bilinear_indices"].to(at::kLong)));
@@ -105,7 +105,7 @@ INSTANTIATE_TEST_SUITE_P(Recorded, Vision, testing::Values("v1", "v2", "v3"));
 TEST(VisionDeepStack, FeaturesComeInOrderOfLayersWhateverTheListsOrder) {
   const TinyModel model;
   const Recorded expected = recorded("v1");
-  VisionConfig config = model.config.vision;
+  VisionConfig config = *model.config.vision;
   config.deepstack_visual_indexes = {1, 0, 2};
   // With the mergers of layers 0 and 1 in each other's place, the same features in the same order are due.
   const WeightProvider swapped = [&](const std::string& name) {
@@ -125,7 +125,7 @@ TEST(VisionGrids, ThatDoNotAddUpToThePixelsAreRefused) {
   const std::vector<Grid> grids{{1, 4, 4}};
   EXPECT_EQ(refusal(ErrorKind::bad_input,
                     [&] {
-                      vision_forward(model.config.vision, model.weights, at::zeros({15, 1536}), grids);
+                      vision_forward(*model.config.vision, model.weights, at::zeros({15, 1536}), grids);
                     }),
             "pixel_values has the shape [15, 1536], expected [16, 1536] from the grids");
 }
@@ -147,7 +147,7 @@ std::optional<VisionFeatures> features_of(const TinyModel& model, const TextCase
   for (const auto& [name, count] : text_case.pixels) rows.push_back(recorded(name)["pixel_values"].narrow(0, 0, count));
   std::vector<Grid> grids = expected.grids("image_grid_thw");
   if (grids.empty()) grids = expected.grids("video_grid_thw");
-  return vision_forward(model.config.vision, model.weights, at::cat(rows), grids);
+  return vision_forward(*model.config.vision, model.weights, at::cat(rows), grids);
 }
 
 class Text : public testing::TestWithParam<TextCase> {};
@@ -219,7 +219,8 @@ INSTANTIATE_TEST_SUITE_P(Recorded, Greedy, testing::Values(TextCase{"t5", {{"v1"
 /// An untied language model of unrelated sizes: heads · head_dim is not hidden_size, and no block of 4 divides the
 /// widths.
 TextConfig odd_config() {
-  return {.vocab_size = 37,
+  return {.module = "model.language_model",
+          .vocab_size = 37,
           .hidden_size = 22,
           .intermediate_size = 29,
           .num_hidden_layers = 2,
@@ -363,6 +364,18 @@ at::Tensor ids_of(const std::vector<std::int64_t>& values, at::IntArrayRef shape
   return at::tensor(values, at::kLong).reshape(shape);
 }
 
+TEST(PlainLanguageModel, TheFirstAxisTurnsAllFrequencies) {
+  TextConfig config = odd_config();
+  const at::Tensor apart = ids_of({0, 1, 2, 7, 7, 7, 9, 8, 5}, {3, 1, 3});
+  const Rotary three = mrope(config, apart);
+  const Rotary same = mrope(config, apart[0].expand({3, 1, 3}));
+  config.mrope_section.clear();
+  const Rotary one = mrope(config, apart);
+  EXPECT_TRUE(one.cos.equal(same.cos));
+  EXPECT_TRUE(one.sin.equal(same.sin));
+  EXPECT_FALSE(one.cos.equal(three.cos));
+}
+
 TEST(OddUntiedModel, DecodingARightPaddedBatchEqualsLoopsOverDoubles) {
   const TextConfig config = odd_config();
   const std::map<std::string, at::Tensor> weights = odd_weights();
@@ -372,7 +385,7 @@ TEST(OddUntiedModel, DecodingARightPaddedBatchEqualsLoopsOverDoubles) {
   // Prefills of 5 and 3 tokens, the second padded to 5, then two more tokens each.
   std::vector<std::vector<std::int64_t>> rows{{3, 9, 36, 0, 21}, {5, 5, 30}};
   const std::vector<std::vector<std::int64_t>> more{{8, 2}, {14, 11}};  // a step, for both rows
-  TextInput input{.inputs_embeds = embed_tokens(provider, ids_of({3, 9, 36, 0, 21, 5, 5, 30, 0, 0}, {2, 5})),
+  TextInput input{.inputs_embeds = embed_tokens(config, provider, ids_of({3, 9, 36, 0, 21, 5, 5, 30, 0, 0}, {2, 5})),
                   .attention_mask = ids_of({1, 1, 1, 1, 1, 1, 1, 1, 0, 0}, {2, 5}),
                   .position_ids = at::arange(5, at::kLong).expand({3, 2, 5}),
                   .visual_mask = {},
@@ -392,7 +405,7 @@ TEST(OddUntiedModel, DecodingARightPaddedBatchEqualsLoopsOverDoubles) {
       positions.push_back(static_cast<std::int64_t>(rows[row].size()));
       rows[row].push_back(more[step][row]);
     }
-    input.inputs_embeds = embed_tokens(provider, ids_of(more[step], {2, 1}));
+    input.inputs_embeds = embed_tokens(config, provider, ids_of(more[step], {2, 1}));
     input.attention_mask = at::cat({input.attention_mask, at::ones({2, 1}, at::kLong)}, 1);
     input.position_ids = ids_of(positions, {1, 2, 1}).expand({3, 2, 1});
   }

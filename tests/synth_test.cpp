@@ -152,12 +152,12 @@ TEST(Synth, TheTinyPresetIsACheckpointThatOpens) {
   EXPECT_EQ(config.text.rope_theta, 5e6);
   EXPECT_EQ(config.text.mrope_section, (std::vector<std::int64_t>{6, 5, 5}));
   EXPECT_TRUE(config.text.tie_word_embeddings);
-  EXPECT_EQ(config.vision.deepstack_visual_indexes, (std::vector<std::int64_t>{0, 1, 2}));
+  EXPECT_EQ(config.vision->deepstack_visual_indexes, (std::vector<std::int64_t>{0, 1, 2}));
   const GenerationConfig generation = read_generation_config(folder.path(), config);
   EXPECT_EQ(generation.eos_token_ids, (std::vector<std::int64_t>{2002, 2000}));
   EXPECT_EQ(generation.pad_token_id, 2000);
   EXPECT_EQ(generation.top_k, 20);
-  const ImageConfig image = read_image_config(folder.path(), config.vision);
+  const ImageConfig image = read_image_config(folder.path(), *config.vision);
   EXPECT_EQ(image.min_pixels, 65536);
   EXPECT_EQ(image.max_pixels, 16777216);
   EXPECT_EQ(image.image_mean, (std::vector<double>{0.5, 0.5, 0.5}));
@@ -192,7 +192,7 @@ TEST(Synth, OddDimensionsAreKept) {
   write_synthetic_checkpoint(options, folder.path());
   expect_layout(Checkpoint::open(folder.path()), options.model, DataType::bfloat16);
   const ModelConfig config = read_model_config(folder.path());
-  EXPECT_EQ(config.vision.deepstack_visual_indexes, (std::vector<std::int64_t>{3, 1}));
+  EXPECT_EQ(config.vision->deepstack_visual_indexes, (std::vector<std::int64_t>{3, 1}));
   EXPECT_EQ(config.text.num_attention_heads * config.text.head_dim, 96);
   EXPECT_FALSE(config.text.tie_word_embeddings);
 }
@@ -426,8 +426,8 @@ TEST(Synth, BothDialectsAndBothPlacesOfTheImageSettingsSayTheSame) {
   EXPECT_EQ(a.text.rope_theta, b.text.rope_theta);
   EXPECT_EQ(a.text.mrope_section, b.text.mrope_section);
   EXPECT_EQ(a.text.tie_word_embeddings, b.text.tie_word_embeddings);
-  EXPECT_EQ(read_image_config(folder / "older", a.vision).max_pixels,
-            read_image_config(folder / "newer", b.vision).max_pixels);
+  EXPECT_EQ(read_image_config(folder / "older", *a.vision).max_pixels,
+            read_image_config(folder / "newer", *b.vision).max_pixels);
 }
 
 TEST(SynthTokenizer, SpecialIdsAreTheConfigs) {

@@ -285,7 +285,7 @@ TEST(VerifyQuality, IsWhatThePipelineAndTheReferenceGive) {
     std::vector<Grid> grids = images;
     grids.insert(grids.end(), videos.begin(), videos.end());
     std::optional<reference::VisionFeatures> vision;
-    if (!grids.empty()) vision = reference::vision_forward(config.vision, weights, at::cat(pixels), grids);
+    if (!grids.empty()) vision = reference::vision_forward(*config.vision, weights, at::cat(pixels), grids);
     const at::Tensor expected = reference::prompt_logits(config, weights, prompt, vision ? &*vision : nullptr)[0];
 
     const auto length = static_cast<std::int64_t>(item.prompt.input_ids.size());
@@ -351,6 +351,7 @@ TEST(Measure, DivergenceAndLikenessAreThoseOfTheirDefinitions) {
   EXPECT_NEAR(kl_divergence(a, b), naive_kld({1, 2, 3}, {3, 2, 2.5}), 1e-12);
   EXPECT_NEAR(kl_divergence(std::vector<float>{1001, 1002, 1003}, std::vector<float>{3, 2, 2.5F}),
               naive_kld({1, 2, 3}, {3, 2, 2.5}), 1e-9);
+  EXPECT_TRUE(std::isnan(kl_divergence(std::vector<float>{1, NAN, 3}, b)));
   EXPECT_EQ(argmax(b), 0);
   Likeness likeness;
   likeness.add(a, b);
@@ -459,8 +460,8 @@ TEST_P(GraphFile, NoChangedNodePasses) {
     node.set_output(0, "another");
     faults.expect_found(place + ": the list of outputs is ");
     node = before;
-    node.set_op_type("Identity");
-    faults.expect_found(place + ": the operator is \"Identity\", expected \"" + before.op_type() + "\"");
+    node.set_op_type("Erf");
+    faults.expect_found(place + ": the operator is \"Erf\", expected \"" + before.op_type() + "\"");
     node = before;
     node.set_domain("elsewhere");
     faults.expect_found(place + ": the domain is \"elsewhere\"");
@@ -472,7 +473,7 @@ TEST_P(GraphFile, NoChangedNodePasses) {
     faults.expect_found(place + ": is missing");
     node = before;
   });
-  EXPECT_GE(faults.tried(), 50);
+  EXPECT_GE(faults.tried(), 40);
 }
 
 TEST_P(GraphFile, NoOtherChangePasses) {
@@ -488,7 +489,7 @@ TEST_P(GraphFile, NoOtherChangePasses) {
         faults.expect_found(place);
         tensor = before;
       }
-    } else {
+    } else if (!tensor.raw_data().empty()) {
       (*tensor.mutable_raw_data())[0] = static_cast<char>(tensor.raw_data()[0] ^ 1);
       faults.expect_found(place);
       tensor = before;
@@ -630,7 +631,7 @@ TEST(VerifyWeights, SayWhichBitAndWhere) {
   const onnx::ModelProto model = copy.model("model.onnx");
   for (const onnx::TensorProto& tensor : model.graph().initializer()) {
     if (tensor.name() != "model.language_model.layers.2.mlp.up_proj.weight.scales") continue;
-    const std::uint64_t offset = std::stoull(tensor.external_data(1).value()) + 7;
+    const std::uint64_t offset = std::stoull(tensor.external_data(1).value()) + 5;
     const Flip flip(copy.path() / "model.onnx.data", offset, 6);
     const CommandResult result = verify(copy.path(), "tiny-a");
     EXPECT_EQ(result.exit_code, kVerificationFailed);
@@ -770,6 +771,22 @@ TEST_P(RealFault, IsFoundByTheGraphAndByTheNumbers) {
   EXPECT_TRUE(report["weights"]["ok"]) << "the four are never mixed";
 }
 
+// A scale whose exponent lost its sense: everything behind it is infinite or not a number, in the package and in the
+// reference alike. Nothing of that may read as a small error.
+TEST(VerifyQuality, ValuesThatAreNotFiniteDoNotPass) {
+  const Changed copy(package("tiny-a"));
+  const onnx::ModelProto model = copy.model("model.onnx");
+  for (const onnx::TensorProto& tensor : model.graph().initializer()) {
+    if (tensor.name() != "model.language_model.layers.2.mlp.up_proj.weight.scales") continue;
+    const Flip flip(copy.path() / "model.onnx.data", std::stoull(tensor.external_data(1).value()) + 7, 6);
+    const json report = verify_json(copy.path(), "tiny-a", {"--checks", "numerics,quality"}, kVerificationFailed);
+    EXPECT_FALSE(report["numerics"]["ok"]);
+    EXPECT_EQ(joined(report["quality"]["findings"]), "the package's logits are not all finite\n");
+    return;
+  }
+  FAIL() << "there is no such initializer";
+}
+
 TEST(VerifyGraph, ComparesConfigsAndCopiedFilesToo) {
   const auto findings = [&](const std::function<void(const fs::path&)>& harm) {
     const Changed copy(package("tiny-a"));
@@ -854,8 +871,7 @@ TEST(VerifyRefusals, AreOneSentenceAndACode) {
                  empty +
                      "/manifest.json: is missing; expected a package of this program, whose manifest records the "
                      "recipe that it was made with");
-  expect_refusal({sound, "--checkpoint", empty}, 3,
-                 empty + "/config.json: cannot be opened: No such file or directory");
+  expect_refusal({sound, "--checkpoint", empty}, 3, empty + "/config.json: cannot open: No such file or directory");
   expect_refusal({sound, "--checkpoint", source, "--checks", "graphs"}, 2,
                  "--checks names \"graphs\", expected graph, weights, numerics or quality");
   expect_refusal({sound, "--checkpoint", source, "--checks", "numerics", "--onnxruntime", empty + "/no.so"}, 2,

@@ -23,11 +23,11 @@ struct ExportRequest {
   std::string vision;     ///< fp16, fp32
   std::string logits;     ///< last, all
   int block_size = 0;
-  std::vector<std::string> components = {"vision", "embedding", "text"};
+  std::vector<std::string> components;  ///< of vision, embedding, text; empty: all that the checkpoint has
   std::int64_t max_length = 0;  ///< genai_config's search.max_length; 8192, or the model's context if that is shorter
   std::int64_t max_pixels = 0;  ///< the most pixels of a picture after its resize; 1,003,520 unless told
   int threads = 0;              ///< as many as there are processors
-  bool force = false;           ///< replace a package that is already there
+  bool force = false;           ///< replace what this program wrote there before
   bool allow_unused = false;    ///< accept tensors that the model does not have
 };
 

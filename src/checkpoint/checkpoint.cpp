@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/json.h"
+#include "checkpoint/checkpoint_writing.h"
 #include "checkpoint/safetensors_header.h"
 
 namespace q3vl {
@@ -87,7 +88,7 @@ Checkpoint Checkpoint::open(const fs::path& folder, const FaultHandler& fault) {
     throw Error(ErrorKind::bad_input,
                 fmt::format("{}: is not a folder; expected a checkpoint folder with config.json and *.safetensors",
                             folder.string()));
-  const fs::path index = folder / "model.safetensors.index.json";
+  const fs::path index = folder / kIndexFile;
   const WeightMap listed = fs::exists(index) ? read_index(index, fault) : WeightMap{};
   const bool sharded = !listed.empty();
   std::set<std::string> names;

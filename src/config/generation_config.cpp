@@ -30,9 +30,10 @@ GenerationConfig read_generation_config(const std::filesystem::path& checkpoint,
     if (root.has("repetition_penalty")) config.repetition_penalty = root.number("repetition_penalty");
   }
   if (config.eos_token_ids.empty())
-    throw Error(ErrorKind::bad_input, fmt::format("{}: eos_token_id is missing, here and in config.json's text_config; "
-                                                  "no client would know where an answer ends",
-                                                  path.string()));
+    throw Error(
+        ErrorKind::bad_input,
+        fmt::format("{}: eos_token_id is missing, here and in config.json; no client would know where an answer ends",
+                    path.string()));
   config.bos_token_id = bos.value_or(config.eos_token_ids.back());
   config.pad_token_id = pad.value_or(config.eos_token_ids.back());
   return config;

@@ -33,35 +33,72 @@ void expect_false(const JsonObject& object, std::string_view key) {
     unsupported(object, fmt::format("{} is true; only models without it are exported", object.path_of(key)));
 }
 
-void check_architecture(const JsonObject& root) {
-  constexpr std::string_view kExported = "this program exports dense Qwen3-VL models (model_type \"qwen3_vl\")";
+enum class Architecture { vision_language, language };
+
+Architecture check_architecture(const JsonObject& root) {
+  constexpr std::string_view kExported =
+      "this program exports dense Qwen3-VL models (model_type \"qwen3_vl\") and dense Qwen3 language models "
+      "(\"qwen3\")";
   const std::string model_type = root.string("model_type");
-  if (model_type == "qwen3_vl") {
-    if (root.has("quantization_config"))
-      unsupported(
-          root,
-          "quantization_config: the checkpoint is quantised already; export the original bf16, fp16 or fp32 weights");
-    return;
+  if (model_type != "qwen3_vl" && model_type != "qwen3") {
+    const bool experts = model_type == "qwen3_vl_moe" || model_type == "qwen3_moe";
+    unsupported(root, fmt::format("model_type is \"{}\"{}; {}", model_type, experts ? ", a mixture of experts" : "",
+                                  kExported));
   }
-  if (model_type == "qwen3_vl_moe")
-    unsupported(root, fmt::format("model_type is \"qwen3_vl_moe\", a mixture of experts; {}", kExported));
-  unsupported(root, fmt::format("model_type is \"{}\"; {}", model_type, kExported));
+  if (root.has("quantization_config"))
+    unsupported(
+        root,
+        "quantization_config: the checkpoint is quantised already; export the original bf16, fp16 or fp32 weights");
+  return model_type == "qwen3" ? Architecture::language : Architecture::vision_language;
 }
 
-void parse_rope(const JsonObject& text, TextConfig& config) {
-  const bool newer = text.has("rope_parameters");
-  if (!newer && !text.has("rope_scaling"))
-    text.fail(fmt::format("{} is missing, and so is the older {}", text.path_of("rope_parameters"),
-                          text.path_of("rope_scaling")));
-  const JsonObject rope = text.object(newer ? "rope_parameters" : "rope_scaling");
-  const JsonObject& theta_home = newer && rope.has("rope_theta") ? rope : text;
-  config.rope_theta = theta_home.number("rope_theta");
-  if (!(config.rope_theta > 1))
-    text.fail(fmt::format("{} is {}, expected more than 1", theta_home.path_of("rope_theta"), config.rope_theta));
+/// A plain Qwen3 with another head than that of a language model (a classifier's) has the same model_type.
+void check_language_head(const JsonObject& root) {
+  constexpr const char* kOnly = "Qwen3ForCausalLM";
+  if (root.has("architectures") && root.json().at("architectures") != Json::array({kOnly}))
+    unsupported(root, fmt::format("architectures is {}; of plain Qwen3 models only [\"{}\"] is exported",
+                                  root.json().at("architectures").dump(), kOnly));
+}
+
+/// rope_theta, from `newer` (rope_parameters) if it is there and has it.
+double parse_rope_theta(const JsonObject& text, const std::optional<JsonObject>& newer) {
+  const JsonObject& home = newer && newer->has("rope_theta") ? *newer : text;
+  const double theta = home.number("rope_theta");
+  if (!(theta > 1)) text.fail(fmt::format("{} is {}, expected more than 1", home.path_of("rope_theta"), theta));
+  return theta;
+}
+
+void check_rope_type(const JsonObject& rope) {
   // "type" is the spelling of configs written before rope_type existed.
   for (const std::string_view key : {"rope_type", "type"})
     if (rope.has(key) && rope.string(key) != "default")
       unsupported(rope, fmt::format("{} is \"{}\"; only \"default\" is exported", rope.path_of(key), rope.string(key)));
+}
+
+std::optional<JsonObject> optional_object(const JsonObject& object, std::string_view key) {
+  return object.has(key) ? std::optional(object.object(key)) : std::nullopt;
+}
+
+/// One axis: rope_theta with rope_scaling null, or rope_parameters.
+void parse_rope(const JsonObject& text, TextConfig& config) {
+  const std::optional<JsonObject> newer = optional_object(text, "rope_parameters");
+  if (!newer && !text.has("rope_theta"))
+    text.fail(fmt::format("{} is missing, and so is the older {}", text.path_of("rope_parameters"),
+                          text.path_of("rope_theta")));
+  config.rope_theta = parse_rope_theta(text, newer);
+  for (const auto& rope : {newer, optional_object(text, "rope_scaling")})
+    if (rope) check_rope_type(*rope);
+}
+
+/// Three axes: rope_theta with rope_scaling, or rope_parameters, and mrope_section in either.
+void parse_mrope(const JsonObject& text, TextConfig& config) {
+  const std::optional<JsonObject> newer = optional_object(text, "rope_parameters");
+  if (!newer && !text.has("rope_scaling"))
+    text.fail(fmt::format("{} is missing, and so is the older {}", text.path_of("rope_parameters"),
+                          text.path_of("rope_scaling")));
+  const JsonObject rope = newer ? *newer : text.object("rope_scaling");
+  config.rope_theta = parse_rope_theta(text, newer);
+  check_rope_type(rope);
   if (rope.has("mrope_interleaved") && !rope.boolean("mrope_interleaved"))
     unsupported(rope,
                 fmt::format("{} is false; only interleaved MRoPE is exported", rope.path_of("mrope_interleaved")));
@@ -92,10 +129,12 @@ bool parse_tied(const JsonObject& root, const JsonObject& text) {
   root.fail("tie_word_embeddings is missing, at the top and in text_config");
 }
 
-TextConfig parse_text(const JsonObject& root, const JsonObject& text) {
+/// What both architectures' language models have, at `text`.
+TextConfig parse_text(const JsonObject& text, std::string module) {
   expect_string(text, "hidden_act", "silu");
   expect_false(text, "attention_bias");
   TextConfig config{};
+  config.module = std::move(module);
   config.vocab_size = text.integer("vocab_size", 1, kMaxVocabulary);
   config.hidden_size = text.integer("hidden_size", 1, kMaxWidth);
   config.intermediate_size = text.integer("intermediate_size", 1, kMaxWidth);
@@ -116,8 +155,6 @@ TextConfig parse_text(const JsonObject& root, const JsonObject& text) {
   if (config.head_dim % 8 != 0)
     unsupported(text, fmt::format("{} is {}; ONNX Runtime's GroupQueryAttention needs a multiple of 8",
                                   text.path_of("head_dim"), config.head_dim));
-  parse_rope(text, config);
-  config.tie_word_embeddings = parse_tied(root, text);
   return config;
 }
 
@@ -169,6 +206,41 @@ std::vector<std::int64_t> token_ids(const JsonObject& object, std::string_view k
   return {object.integer(key, 0, last_token)};
 }
 
+void parse_text_tokens(const JsonObject& text, ModelConfig& config) {
+  const std::int64_t last_token = config.text.vocab_size - 1;
+  if (text.has("bos_token_id")) config.bos_token_id = text.integer("bos_token_id", 0, last_token);
+  if (text.has("pad_token_id")) config.pad_token_id = text.integer("pad_token_id", 0, last_token);
+  config.eos_token_ids = token_ids(text, "eos_token_id", last_token);
+}
+
+ModelConfig parse_vision_language(const JsonObject& root) {
+  const JsonObject text = root.object("text_config");
+  const JsonObject vision = root.object("vision_config");
+  ModelConfig config{};
+  config.text = parse_text(text, "model.language_model");
+  parse_mrope(text, config.text);
+  config.text.tie_word_embeddings = parse_tied(root, text);
+  config.vision = parse_vision(vision, config.text);
+  const std::int64_t last_token = config.text.vocab_size - 1;
+  config.image_token_id = root.integer("image_token_id", 0, last_token);
+  config.video_token_id = root.integer("video_token_id", 0, last_token);
+  config.vision_start_token_id = root.integer("vision_start_token_id", 0, last_token);
+  config.vision_end_token_id = root.integer("vision_end_token_id", 0, last_token);
+  parse_text_tokens(text, config);
+  return config;
+}
+
+ModelConfig parse_language(const JsonObject& root) {
+  check_language_head(root);
+  expect_false(root, "use_sliding_window");
+  ModelConfig config{};
+  config.text = parse_text(root, "model");
+  parse_rope(root, config.text);
+  config.text.tie_word_embeddings = root.boolean("tie_word_embeddings");
+  parse_text_tokens(root, config);
+  return config;
+}
+
 }  // namespace
 
 std::int64_t VisionConfig::position_table_side() const {
@@ -179,21 +251,7 @@ std::int64_t VisionConfig::position_table_side() const {
 
 ModelConfig parse_model_config(const Json& document, const std::string& origin) {
   const JsonObject root(document, origin);
-  check_architecture(root);
-  const JsonObject text = root.object("text_config");
-  const JsonObject vision = root.object("vision_config");
-  ModelConfig config{};
-  config.text = parse_text(root, text);
-  config.vision = parse_vision(vision, config.text);
-  const std::int64_t last_token = config.text.vocab_size - 1;
-  config.image_token_id = root.integer("image_token_id", 0, last_token);
-  config.video_token_id = root.integer("video_token_id", 0, last_token);
-  config.vision_start_token_id = root.integer("vision_start_token_id", 0, last_token);
-  config.vision_end_token_id = root.integer("vision_end_token_id", 0, last_token);
-  if (text.has("bos_token_id")) config.bos_token_id = text.integer("bos_token_id", 0, last_token);
-  if (text.has("pad_token_id")) config.pad_token_id = text.integer("pad_token_id", 0, last_token);
-  config.eos_token_ids = token_ids(text, "eos_token_id", last_token);
-  return config;
+  return check_architecture(root) == Architecture::language ? parse_language(root) : parse_vision_language(root);
 }
 
 ModelConfig read_model_config(const std::filesystem::path& checkpoint) {

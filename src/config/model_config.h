@@ -1,4 +1,5 @@
-// What config.json says about a Qwen3-VL model. Parsed, then validated; nothing is invented and nothing adjusted.
+// What config.json says about a Qwen3-VL model, or a plain Qwen3 language model. Parsed, then validated; nothing is
+// invented and nothing adjusted.
 #pragma once
 
 #include <cstdint>
@@ -33,8 +34,9 @@ struct VisionConfig {
   std::int64_t position_table_side() const;
 };
 
-/// The language model: `text_config`.
+/// The language model: `text_config`, or the whole of a plain language model's config.json.
 struct TextConfig {
+  std::string module;  ///< that holds its weights: "model.language_model", or "model" in a plain language model
   std::int64_t vocab_size;
   std::int64_t hidden_size;
   std::int64_t intermediate_size;
@@ -45,31 +47,36 @@ struct TextConfig {
   std::int64_t max_position_embeddings;
   double rms_norm_eps;
   double rope_theta;
-  std::vector<std::int64_t> mrope_section;  ///< frequencies of the time, height and width axes; sums to head_dim / 2
+  std::vector<std::int64_t> mrope_section;  ///< frequencies of the time, height and width axes; sums to head_dim / 2;
+                                            ///< empty in a plain language model, which has one axis
   bool tie_word_embeddings;                 ///< lm_head is embed_tokens
 };
 
 struct ModelConfig {
   TextConfig text;
-  VisionConfig vision;
-  std::int64_t image_token_id;
-  std::int64_t video_token_id;
-  std::int64_t vision_start_token_id;
-  std::int64_t vision_end_token_id;
-  std::optional<std::int64_t> bos_token_id;  ///< text_config.bos_token_id
-  std::vector<std::int64_t> eos_token_ids;   ///< text_config.eos_token_id; may be empty
-  std::optional<std::int64_t> pad_token_id;  ///< text_config.pad_token_id
+  std::optional<VisionConfig> vision;          ///< nothing in a plain language model
+  std::optional<std::int64_t> image_token_id;  ///< this and the three below: with `vision`, and only then
+  std::optional<std::int64_t> video_token_id;
+  std::optional<std::int64_t> vision_start_token_id;
+  std::optional<std::int64_t> vision_end_token_id;
+  std::optional<std::int64_t> bos_token_id;  ///< as the language model's config says, here and below
+  std::vector<std::int64_t> eos_token_ids;   ///< may be empty
+  std::optional<std::int64_t> pad_token_id;
 
-  /// D: the DeepStack levels.
-  std::int64_t deepstack_levels() const { return static_cast<std::int64_t>(vision.deepstack_visual_indexes.size()); }
+  /// D: the DeepStack levels; none in a plain language model.
+  std::int64_t deepstack_levels() const {
+    return vision ? static_cast<std::int64_t>(vision->deepstack_visual_indexes.size()) : 0;
+  }
 
   /// (1+D)·H: the merged features and the D DeepStack tensors side by side.
   std::int64_t features_width() const { return (1 + deepstack_levels()) * text.hidden_size; }
 };
 
-/// Parses the document of a config.json; `origin` (its path) opens the messages. Both dialects are read: rope_theta +
-/// rope_scaling, and rope_parameters. Throws Error(bad_input) for what is missing or contradictory and
-/// Error(unsupported) for what is sound but not exported: other architectures, rope types, activations, biases.
+/// Parses the document of a config.json of model_type "qwen3_vl" or "qwen3"; `origin` (its path) opens the messages.
+/// Both dialects are read: rope_theta + rope_scaling, and rope_parameters. Throws Error(bad_input) for what is missing
+/// or contradictory and Error(unsupported) for what is sound but not exported: other architectures, rope types,
+/// activations, biases, sliding windows.
+/// Source: Hugging Face transformers 5.12.1, Qwen3VLConfig and Qwen3Config.
 ModelConfig parse_model_config(const Json& document, const std::string& origin);
 
 /// Reads `checkpoint`/config.json.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <functional>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -15,24 +16,32 @@ namespace fs = std::filesystem;
 struct Known {
   const char* name;
   const char* contents;
-  bool of_pictures;
+  AssetUse use;
 };
 
 constexpr std::array kKnown = {
-    Known{"tokenizer.json", "tokenizer", false},
-    Known{"tokenizer_config.json", "tokenizer settings", false},
-    Known{"vocab.json", "tokenizer vocabulary", false},
-    Known{"merges.txt", "tokenizer merges", false},
-    Known{"added_tokens.json", "tokenizer's added tokens", false},
-    Known{"special_tokens_map.json", "tokenizer's special tokens", false},
-    Known{"chat_template.jinja", "chat template", false},
-    Known{"chat_template.json", "chat template", false},
-    Known{"generation_config.json", "sampling settings", false},
-    Known{"config.json", "the model's config", true},
-    Known{"preprocessor_config.json", "image settings", true},
-    Known{"processor_config.json", "processor settings", true},
-    Known{"video_preprocessor_config.json", "video settings", true},
+    Known{"tokenizer.json", "tokenizer", AssetUse::text},
+    Known{"tokenizer_config.json", "tokenizer settings", AssetUse::text},
+    Known{"vocab.json", "tokenizer vocabulary", AssetUse::text},
+    Known{"merges.txt", "tokenizer merges", AssetUse::text},
+    Known{"added_tokens.json", "tokenizer's added tokens", AssetUse::text},
+    Known{"special_tokens_map.json", "tokenizer's special tokens", AssetUse::text},
+    Known{"chat_template.jinja", "chat template", AssetUse::text},
+    Known{"chat_template.json", "chat template", AssetUse::text},
+    Known{"generation_config.json", "sampling settings", AssetUse::text},
+    Known{"config.json", "the model's config", AssetUse::model},
+    Known{"preprocessor_config.json", "image settings", AssetUse::pictures},
+    Known{"processor_config.json", "processor settings", AssetUse::pictures},
+    Known{"video_preprocessor_config.json", "video settings", AssetUse::pictures},
 };
+
+/// The files that `checkpoint` has of the uses that `wanted` is true for.
+std::vector<Asset> existing(const fs::path& checkpoint, const std::function<bool(AssetUse)>& wanted) {
+  std::vector<Asset> found;
+  for (const Known& known : kKnown)
+    if (wanted(known.use) && fs::exists(checkpoint / known.name)) found.push_back({known.name, known.contents});
+  return found;
+}
 
 [[noreturn]] void missing(const fs::path& path, const char* use) {
   throw Error(ErrorKind::bad_input, fmt::format("{}: is missing; {}", path.string(), use));
@@ -51,11 +60,11 @@ std::vector<Asset> assets(const fs::path& checkpoint, bool pictures) {
               "so are chat_template.json and the key chat_template of tokenizer_config.json; no client could put a "
               "question to the model");
   }
-  std::vector<Asset> found;
-  for (const Known& known : kKnown)
-    if ((pictures || !known.of_pictures) && fs::exists(checkpoint / known.name))
-      found.push_back({known.name, known.contents});
-  return found;
+  return existing(checkpoint, [pictures](AssetUse use) { return pictures || use == AssetUse::text; });
+}
+
+std::vector<Asset> assets_for(const fs::path& checkpoint, AssetUse use) {
+  return existing(checkpoint, [use](AssetUse of) { return of == use; });
 }
 
 void copy_assets(const fs::path& checkpoint, const std::vector<Asset>& assets, const fs::path& folder) {

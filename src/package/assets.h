@@ -12,6 +12,13 @@ struct Asset {
   std::string contents;  ///< what is in it, in a few words
 };
 
+/// What a file of a checkpoint is for.
+enum class AssetUse { text, model, pictures };
+
+/// The files of `checkpoint` for one use: tokenizer, chat template and sampling settings; the model's config; image and
+/// video settings. None is required.
+std::vector<Asset> assets_for(const std::filesystem::path& checkpoint, AssetUse use);
+
 /// The files of `checkpoint` that a package takes along. tokenizer.json, tokenizer_config.json and a chat template (in
 /// its own file or inside tokenizer_config.json) are required: no client starts without them. Throws Error(bad_input).
 std::vector<Asset> assets(const std::filesystem::path& checkpoint, bool pictures);

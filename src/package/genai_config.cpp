@@ -56,8 +56,8 @@ OrderedJson decoder(const Graph& text, const ModelConfig& model) {
 
 OrderedJson vision(const Graph& graph, const ModelConfig& model) {
   return {{"session_options", session_options()},    {"filename", kVisionModelFile},
-          {"config_filename", kVisionProcessorFile}, {"spatial_merge_size", model.vision.spatial_merge_size},
-          {"patch_size", model.vision.patch_size},   {"inputs", own_names(graph.inputs())},
+          {"config_filename", kVisionProcessorFile}, {"spatial_merge_size", model.vision->spatial_merge_size},
+          {"patch_size", model.vision->patch_size},  {"inputs", own_names(graph.inputs())},
           {"outputs", own_names(graph.outputs())}};
 }
 
@@ -80,9 +80,9 @@ OrderedJson genai_config(const PackageGraphs& graphs, const ModelConfig& model, 
   m["eos_token_id"] = generation.eos_token_ids;
   m["pad_token_id"] = generation.pad_token_id;
   if (pictures) {
-    m["image_token_id"] = model.image_token_id;
-    m["video_token_id"] = model.video_token_id;
-    m["vision_start_token_id"] = model.vision_start_token_id;
+    m["image_token_id"] = *model.image_token_id;
+    m["video_token_id"] = *model.video_token_id;
+    m["vision_start_token_id"] = *model.vision_start_token_id;
   }
   m["vocab_size"] = size_at(find(graphs.text->outputs(), "logits"), 2);
   m["context_length"] = model.text.max_position_embeddings;

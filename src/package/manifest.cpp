@@ -43,11 +43,17 @@ OrderedJson roles(const DataLayout& layout) {
   return result;
 }
 
+constexpr int kFormat = 1;
+
+void add_files(OrderedJson& document, const std::map<std::string, std::uint64_t>& files) {
+  for (const auto& [name, bytes] : files) document["files"][name] = {{"bytes", bytes}};
+}
+
 }  // namespace
 
 OrderedJson manifest(const ManifestInputs& inputs) {
   OrderedJson document;
-  document["format"] = 1;
+  document["format"] = kFormat;
   for (const auto& [name, version] : inputs.versions) document["versions"][name] = version;
   document["onnx"] = {{"opset", kOpset}, {"ir_version", kIrVersion}};
   document["recipe_name"] = std::filesystem::path(inputs.recipe.name).stem().string();
@@ -56,7 +62,14 @@ OrderedJson manifest(const ManifestInputs& inputs) {
   if (inputs.max_length > 0) document["max_length"] = inputs.max_length;
   if (inputs.max_pixels > 0) document["max_pixels"] = inputs.max_pixels;
   document["roles"] = roles(inputs.layout);
-  for (const auto& [name, bytes] : inputs.files) document["files"][name] = {{"bytes", bytes}};
+  add_files(document, inputs.files);
+  return document;
+}
+
+OrderedJson extraction_manifest(const std::string& version, const std::string& module,
+                                const std::map<std::string, std::uint64_t>& files) {
+  OrderedJson document = {{"format", kFormat}, {"versions", {{kProgramName, version}}}, {"module", module}};
+  add_files(document, files);
   return document;
 }
 

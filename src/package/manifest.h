@@ -1,4 +1,4 @@
-// manifest.json: how the package was made, for people and for the tools that check it.
+// manifest.json: how a folder of this program was made, for people and for the tools that check it.
 #pragma once
 
 #include <map>
@@ -11,6 +11,9 @@
 
 namespace q3vl {
 
+/// The name that stands for this program among a manifest's versions, and tells its folders from other ones.
+inline constexpr const char* kProgramName = "qwen3vl-export";
+
 struct ManifestInputs {
   std::vector<std::pair<std::string, std::string>>
       versions;  ///< of the program and of the libraries that make the bytes
@@ -22,7 +25,12 @@ struct ManifestInputs {
   std::map<std::string, std::uint64_t> files;  ///< name → bytes
 };
 
-/// The document. It holds nothing of the machine, the folder, the thread count or the time: equal inputs, equal bytes.
+/// The document of a package. It holds nothing of the machine, the folder, the thread count or the time: equal inputs,
+/// equal bytes.
 OrderedJson manifest(const ManifestInputs& inputs);
+
+/// The document of a checkpoint that was extracted: `module` of another one, by this `version` of the program.
+OrderedJson extraction_manifest(const std::string& version, const std::string& module,
+                                const std::map<std::string, std::uint64_t>& files);
 
 }  // namespace q3vl

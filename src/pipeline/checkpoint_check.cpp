@@ -13,7 +13,6 @@ namespace q3vl {
 namespace {
 
 constexpr std::size_t kMaxListed = 20;
-const std::string kHead = "lm_head.weight";
 constexpr std::uint64_t kBytesAtOnce = 4U << 20;
 
 /// "a; b; c", and how many more there are.
@@ -53,7 +52,7 @@ WeightLookup lookup_in(const Checkpoint& checkpoint) {
 
 std::vector<const TensorInfo*> unexpected_tensors(const Checkpoint& checkpoint, const TextConfig& text,
                                                   const WeightRequests& whole) {
-  const TensorInfo* stored_head = text.tie_word_embeddings ? checkpoint.find(kHead) : nullptr;
+  const TensorInfo* stored_head = text.tie_word_embeddings ? checkpoint.find(names::kHeadWeight) : nullptr;
   std::vector<const TensorInfo*> unexpected;
   for (const auto& [name, info] : checkpoint.tensors())
     if (!whole.requested(name) && &info != stored_head) unexpected.push_back(&info);
@@ -82,12 +81,12 @@ void check_weights(const Checkpoint& checkpoint, const TextConfig& text, const W
 }
 
 void check_tied_head(const Checkpoint& checkpoint, const TextConfig& text, const WeightRequests& written) {
-  const TensorInfo* head = text.tie_word_embeddings ? checkpoint.find(kHead) : nullptr;
-  const TensorInfo* embedding = checkpoint.find((names::embed_tokens() / "weight").path());
+  const TensorInfo* head = text.tie_word_embeddings ? checkpoint.find(names::kHeadWeight) : nullptr;
+  const TensorInfo* embedding = checkpoint.find((names::embed_tokens(text) / "weight").path());
   if (head && embedding && written.requested(embedding->name) && !equal_bytes(checkpoint, *head, *embedding))
     throw Error(ErrorKind::bad_input, fmt::format("{}: config.json ties lm_head to the embedding "
                                                   "(tie_word_embeddings), but the stored \"{}\" differs from \"{}\"",
-                                                  checkpoint.folder().string(), kHead, embedding->name));
+                                                  checkpoint.folder().string(), names::kHeadWeight, embedding->name));
 }
 
 }  // namespace q3vl

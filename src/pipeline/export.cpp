@@ -12,9 +12,9 @@
 #include "package/genai_config.h"
 #include "package/genai_contract.h"
 #include "pipeline/checkpoint_check.h"
-#include "pipeline/package_folder.h"
+#include "pipeline/output_folder.h"
 #include "pipeline/package_plan.h"
-#include "pipeline/process_memory.h"
+#include "pipeline/process.h"
 #include "serialize/data_writer.h"
 #include "serialize/onnx_check.h"
 
@@ -37,7 +37,7 @@ ExportReport export_package(const ExportRequest& request, const ExportObserver& 
   const auto start = std::chrono::steady_clock::now();
   const PackagePlan plan = make_plan(request, observer);
   check_tied_head(*plan.checkpoint, plan.config.text, plan.requests);
-  PackageFolder folder(request.output, request.checkpoint, request.force);
+  OutputFolder folder(request.output, request.checkpoint, request.force, "package");
   ExportReport report{.files = plan.files(), .seconds = 0, .peak_memory_bytes = 0};
   std::uint64_t bytes = 0;
   for (const ExportedFile& file : report.files) bytes += file.bytes;
@@ -61,7 +61,7 @@ ExportReport export_package(const ExportRequest& request, const ExportObserver& 
   folder.commit();
 
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  report.peak_memory_bytes = peak_memory_bytes();
+  report.peak_memory_bytes = peak_memory();
   return report;
 }
 

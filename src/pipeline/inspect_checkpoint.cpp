@@ -16,7 +16,7 @@ namespace {
 
 /// The visual tower, or null in a model that has none.
 const VisionConfig* vision_of(const ModelConfig& config) {
-  return &config.vision;
+  return config.vision ? &*config.vision : nullptr;
 }
 
 InspectedVision inspect_vision(const ModelConfig& config, const VisionConfig& vision) {
@@ -29,10 +29,10 @@ InspectedVision inspect_vision(const ModelConfig& config, const VisionConfig& vi
           .spatial_merge_size = vision.spatial_merge_size,
           .num_position_embeddings = vision.num_position_embeddings,
           .deepstack_visual_indexes = vision.deepstack_visual_indexes,
-          .image_token_id = config.image_token_id,
-          .video_token_id = config.video_token_id,
-          .vision_start_token_id = config.vision_start_token_id,
-          .vision_end_token_id = config.vision_end_token_id};
+          .image_token_id = *config.image_token_id,
+          .video_token_id = *config.video_token_id,
+          .vision_start_token_id = *config.vision_start_token_id,
+          .vision_end_token_id = *config.vision_end_token_id};
 }
 
 InspectedConfig inspect_config(const ModelConfig& config) {

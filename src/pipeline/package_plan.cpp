@@ -22,7 +22,10 @@ namespace {
 constexpr std::int64_t kDefaultMaxLength = 8192;
 constexpr std::int64_t kDefaultMaxPixels = 1'003'520;  // 980 tokens of 32 × 32 pixels
 
-Components parse_components(const std::vector<std::string>& names) {
+/// `names`, or without any all that the checkpoint has.
+Components choose_components(const std::vector<std::string>& names, const Components& available,
+                             const std::filesystem::path& checkpoint) {
+  if (names.empty()) return available;
   Components components;
   for (const std::string& name : names) {
     if (name == "vision")
@@ -34,9 +37,15 @@ Components parse_components(const std::vector<std::string>& names) {
     else
       throw Error(ErrorKind::usage, fmt::format("--components names \"{}\", expected vision, embedding or text", name));
   }
-  if (components.names().empty())
-    throw Error(ErrorKind::usage, "--components names nothing, expected vision, embedding or text");
-  return components;
+  if (components.text_only() || available.whole()) return components;
+  throw Error(ErrorKind::usage,
+              fmt::format("--components names {}, but {} is a plain language model, which has text alone",
+                          fmt::join(components.names(), " and "), checkpoint.string()));
+}
+
+/// The components that a model of this config has.
+Components components_of(const ModelConfig& config) {
+  return {.vision = config.vision.has_value(), .embedding = config.vision.has_value(), .text = true};
 }
 
 std::vector<NamedGraph> build_graphs(const ModelConfig& config, const Recipe& recipe, const Components& components,
@@ -117,7 +126,7 @@ void add_client_files(PackagePlan& plan, const ExportRequest& request, const Exp
   add(kGenaiConfigFile, "onnxruntime-genai's config",
       genai_config(graphs, plan.config, read_generation_config(request.checkpoint, plan.config), plan.max_length));
   if (!plan.components.whole()) return;
-  const ImageConfig image = read_image_config(request.checkpoint, plan.config.vision);
+  const ImageConfig image = read_image_config(request.checkpoint, *plan.config.vision);
   plan.max_pixels = choose_max_pixels(request, image, observer);
   add(kVisionProcessorFile, "onnxruntime-genai's image transforms", vision_processor(image, plan.max_pixels));
 }
@@ -143,28 +152,37 @@ std::string data_file(const std::string& model_file) {
 
 WeightRequests request_whole_model(const ModelConfig& config, const Recipe& recipe, const Checkpoint& checkpoint) {
   WeightRequests requests(lookup_in(checkpoint), recipe.policy());
-  build_graphs(config, recipe, {true, true, true}, requests);
+  build_graphs(config, recipe, components_of(config), requests);
   return requests;
 }
 
+CheckedModel check_model(const std::filesystem::path& checkpoint, const std::vector<std::string>& components,
+                         const Recipe& recipe, bool allow_unused) {
+  ModelConfig config = read_model_config(checkpoint);
+  const Components chosen = choose_components(components, components_of(config), checkpoint);
+  auto opened = std::make_unique<Checkpoint>(Checkpoint::open(checkpoint));
+
+  const WeightRequests whole = request_whole_model(config, recipe, *opened);
+  WeightRequests written(lookup_in(*opened), recipe.policy());
+  std::vector<NamedGraph> graphs = build_graphs(config, recipe, chosen, written);
+  check_weights(*opened, config.text, written, whole, allow_unused);
+  return {.config = std::move(config),
+          .components = chosen,
+          .checkpoint = std::move(opened),
+          .requests = std::move(written),
+          .graphs = std::move(graphs)};
+}
+
 PackagePlan make_plan(const ExportRequest& request, const ExportObserver& observer) {
-  const Components components = parse_components(request.components);
   Recipe recipe = resolve_recipe(request.recipe, {request.target, request.text, request.embedding, request.vision,
                                                   request.logits, request.block_size});
-  ModelConfig config = read_model_config(request.checkpoint);
-  auto checkpoint = std::make_unique<Checkpoint>(Checkpoint::open(request.checkpoint));
-
-  const WeightRequests whole = request_whole_model(config, recipe, *checkpoint);
-  WeightRequests written(lookup_in(*checkpoint), recipe.policy());
-  std::vector<NamedGraph> graphs = build_graphs(config, recipe, components, written);
-  check_weights(*checkpoint, config.text, written, whole, request.allow_unused);
-
-  PackagePlan plan{.config = std::move(config),
+  CheckedModel model = check_model(request.checkpoint, request.components, recipe, request.allow_unused);
+  PackagePlan plan{.config = std::move(model.config),
                    .recipe = std::move(recipe),
-                   .components = components,
-                   .checkpoint = std::move(checkpoint),
-                   .requests = std::move(written),
-                   .graphs = std::move(graphs),
+                   .components = model.components,
+                   .checkpoint = std::move(model.checkpoint),
+                   .requests = std::move(model.requests),
+                   .graphs = std::move(model.graphs),
                    .layout = {},
                    .small_files = {},
                    .assets = {}};

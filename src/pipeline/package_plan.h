@@ -49,6 +49,15 @@ struct SmallFile {
   std::string bytes;
 };
 
+/// A checkpoint whose config.json and tensors' headers fit together, and the graphs of some of its components.
+struct CheckedModel {
+  ModelConfig config;
+  Components components;
+  std::unique_ptr<Checkpoint> checkpoint;  // the requests look into it
+  WeightRequests requests;                 ///< the weights that the graphs need
+  std::vector<NamedGraph> graphs;
+};
+
 struct PackagePlan {
   ModelConfig config;
   Recipe recipe;
@@ -74,6 +83,12 @@ std::string data_file(const std::string& model_file);
 
 /// Asks `checkpoint` for every weight of the model that `config` describes, whatever is written of it.
 WeightRequests request_whole_model(const ModelConfig& config, const Recipe& recipe, const Checkpoint& checkpoint);
+
+/// Reads config.json and the headers of the weights in `checkpoint` and builds the graphs of the components named,
+/// without any of all that it has. Throws Error(usage) for components that it has not and Error(bad_input) for tensors
+/// that are missing, of another shape or, unless `allow_unused`, not part of the model.
+CheckedModel check_model(const std::filesystem::path& checkpoint, const std::vector<std::string>& components,
+                         const Recipe& recipe, bool allow_unused);
 
 /// Reads the configs and the headers of a checkpoint and decides what the package will be. Throws Error as
 /// export_package does, but for what only the weights' values and the output folder can tell.

@@ -15,7 +15,7 @@
 #include "image/model_image.h"
 #include "package/genai_config.h"
 #include "pipeline/package_plan.h"
-#include "pipeline/process_memory.h"
+#include "pipeline/process.h"
 #include "serialize/model_differences.h"
 #include "serialize/model_summary.h"
 #include "serialize/onnx_model.h"
@@ -193,7 +193,7 @@ std::vector<VerifyCase> make_cases(const PackagePlan& plan, const VerifyRequest&
   std::vector<Patches> images;
   std::vector<std::string> names;
   for (const fs::path& path : request.images) {
-    const ImageConfig settings = read_image_config(request.checkpoint, plan.config.vision);
+    const ImageConfig settings = read_image_config(request.checkpoint, *plan.config.vision);
     const RgbImage image =
         read_model_image(path, settings, plan.max_pixels > 0 ? plan.max_pixels : settings.max_pixels);
     images.push_back(image_patches({&image, 1}, settings));
@@ -250,7 +250,7 @@ VerifyReport verify_package(const VerifyRequest& request, const ExportObserver& 
                   checks.numerics ? &report.numerics : nullptr, checks.quality ? &report.quality : nullptr);
   }
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  report.peak_memory_bytes = peak_memory_bytes();
+  report.peak_memory_bytes = peak_memory();
   return report;
 }
 

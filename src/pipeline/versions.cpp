@@ -1,13 +1,13 @@
 #include <torch/csrc/api/include/torch/version.h>
 
+#include "package/manifest.h"
 #include "qwen3vl_export/export.h"
 #include "serialize/onnx_model.h"
 
 namespace q3vl {
 
 std::vector<std::pair<std::string, std::string>> versions() {
-  std::vector<std::pair<std::string, std::string>> list = {{"qwen3vl-export", Q3VL_VERSION},
-                                                           {"libtorch", TORCH_VERSION}};
+  std::vector<std::pair<std::string, std::string>> list = {{kProgramName, Q3VL_VERSION}, {"libtorch", TORCH_VERSION}};
   for (auto& version : onnx_versions()) list.push_back(std::move(version));
   return list;
 }

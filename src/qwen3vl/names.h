@@ -6,16 +6,19 @@
 
 namespace q3vl::names {
 
-inline Scope language_model() {
-  return Scope("model.language_model");
+inline Scope language_model(const TextConfig& text) {
+  return Scope(text.module);
 }
-inline Scope embed_tokens() {
-  return language_model() / "embed_tokens";
+inline Scope embed_tokens(const TextConfig& text) {
+  return language_model(text) / "embed_tokens";
 }
+
+/// The output layer's own matrix. A tied model may store it all the same.
+inline constexpr const char* kHeadWeight = "lm_head.weight";
 
 /// The matrix of the output layer: the embedding table itself when the two are tied.
 inline Scope head_weight(const TextConfig& text) {
-  return text.tie_word_embeddings ? embed_tokens() / "weight" : Scope("lm_head") / "weight";
+  return text.tie_word_embeddings ? embed_tokens(text) / "weight" : Scope(kHeadWeight);
 }
 
 }  // namespace q3vl::names

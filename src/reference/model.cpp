@@ -14,15 +14,22 @@ at::Tensor copy_of(std::span<const std::int64_t> values) {
   return copy;
 }
 
+// No token has this id.
+constexpr std::int64_t kNoToken = -1;
+
+/// What opens pictures and stands for them in a prompt; nothing does in a plain language model.
+PromptTokens tokens_of(const ModelConfig& config) {
+  return {.image_token_id = config.image_token_id.value_or(kNoToken),
+          .video_token_id = config.video_token_id.value_or(kNoToken),
+          .vision_start_token_id = config.vision_start_token_id.value_or(kNoToken),
+          .spatial_merge_size = config.vision ? config.vision->spatial_merge_size : 1};
+}
+
 }  // namespace
 
 Prompt prompt_of(const ModelConfig& config, std::span<const std::int64_t> input_ids, std::span<const Grid> image_grids,
                  std::span<const Grid> video_grids) {
-  const MropePositions positions = mrope_positions({.image_token_id = config.image_token_id,
-                                                    .video_token_id = config.video_token_id,
-                                                    .vision_start_token_id = config.vision_start_token_id,
-                                                    .spatial_merge_size = config.vision.spatial_merge_size},
-                                                   input_ids, image_grids, video_grids);
+  const MropePositions positions = mrope_positions(tokens_of(config), input_ids, image_grids, video_grids);
   const at::Tensor ids = copy_of(input_ids).unsqueeze(0);  // [S] -> [1, S]
   return {.input_ids = ids,
           .attention_mask = at::ones_like(ids),
@@ -31,13 +38,14 @@ Prompt prompt_of(const ModelConfig& config, std::span<const std::int64_t> input_
 
 TextInput embed_prompt(const ModelConfig& config, const WeightProvider& weights, const Prompt& prompt,
                        const VisionFeatures* vision) {
-  TextInput input{.inputs_embeds = embed_tokens(weights, prompt.input_ids),
+  TextInput input{.inputs_embeds = embed_tokens(config.text, weights, prompt.input_ids),
                   .attention_mask = prompt.attention_mask,
                   .position_ids = prompt.position_ids,
                   .visual_mask = {},
                   .deepstack = {}};
+  const PromptTokens tokens = tokens_of(config);
   const at::Tensor mask =
-      prompt.input_ids.eq(config.image_token_id).logical_or(prompt.input_ids.eq(config.video_token_id));
+      prompt.input_ids.eq(tokens.image_token_id).logical_or(prompt.input_ids.eq(tokens.video_token_id));
   const std::int64_t placeholders = mask.sum().item<std::int64_t>();
   const std::int64_t features = vision ? vision->features.size(0) : 0;
   if (placeholders != features)
@@ -73,7 +81,7 @@ Generation greedy_generate(const ModelConfig& config, const WeightProvider& weig
     rows.push_back(logits);
     generation.tokens.push_back(token.item<std::int64_t>());
     // A generated token is text: one position on from the largest so far, on all three axes.
-    input = {.inputs_embeds = embed_tokens(weights, token),
+    input = {.inputs_embeds = embed_tokens(config.text, weights, token),
              .attention_mask = at::ones({1, cache.length() + 1}, at::kLong),
              .position_ids = at::full({3, 1, 1}, ++position, at::kLong),
              .visual_mask = {},

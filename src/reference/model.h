@@ -1,7 +1,7 @@
 // The whole model in float32: a prompt with its pictures in, logits or greedy tokens out.
 //
 //   const auto weights = checkpoint_weights(checkpoint);
-//   const VisionFeatures vision = vision_forward(config.vision, weights, pixel_values, grids);
+//   const VisionFeatures vision = vision_forward(*config.vision, weights, pixel_values, grids);
 //   const Prompt prompt = prompt_of(config, input_ids, image_grids, {});
 //   const Generation answer = greedy_generate(config, weights, prompt, &vision, 16);
 #pragma once

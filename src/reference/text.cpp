@@ -10,8 +10,6 @@
 namespace q3vl::reference {
 namespace {
 
-const std::string kLanguageModel = "model.language_model";
-
 /// What is added to the scores, [B, 1, S, past + S]: 0 where a query may see a key, the lowest float elsewhere. A query
 /// sees attended keys up to itself.
 at::Tensor attention_bias(const at::Tensor& attention_mask, std::int64_t sequence) {
@@ -72,17 +70,19 @@ at::Tensor mlp(const WeightProvider& weights, const std::string& name, const at:
 Rotary mrope(const TextConfig& config, const at::Tensor& position_ids) {
   // [3, B, S, 1]·[d/2] -> [3, B, S, d/2]
   const at::Tensor all = position_ids.unsqueeze(3) * inverse_frequencies(config.rope_theta, config.head_dim);
-  // All frequencies turn with time, then height takes 1, 4, 7 … and width 2, 5, 8 … below 3 × their sections.
+  // All frequencies turn with time, then height takes 1, 4, 7 … and width 2, 5, 8 … below 3 × their sections; a plain
+  // language model has no sections, so that the first axis keeps all.
   at::Tensor freqs = all[0].clone();
-  for (std::int64_t axis = 1; axis < 3; ++axis) {
+  const auto axes = static_cast<std::int64_t>(config.mrope_section.size());
+  for (std::int64_t axis = 1; axis < axes; ++axis) {
     const std::int64_t end = 3 * config.mrope_section[static_cast<std::size_t>(axis)];
     freqs.slice(-1, axis, end, 3).copy_(all[axis].slice(-1, axis, end, 3));
   }
   return rotary_of(freqs);
 }
 
-at::Tensor embed_tokens(const WeightProvider& weights, const at::Tensor& input_ids) {
-  return at::embedding(weights(kLanguageModel + ".embed_tokens.weight"), input_ids);
+at::Tensor embed_tokens(const TextConfig& config, const WeightProvider& weights, const at::Tensor& input_ids) {
+  return at::embedding(weights(config.module + ".embed_tokens.weight"), input_ids);
 }
 
 TextState text_start(const TextConfig& config, const TextInput& input, const Observer& observe) {
@@ -104,7 +104,7 @@ void text_layer(const TextConfig& config, const WeightProvider& weights, std::in
     if (observe) observe(name, value);
   };
   const auto level = static_cast<std::size_t>(layer);
-  const std::string name = fmt::format("{}.layers.{}", kLanguageModel, layer);
+  const std::string name = fmt::format("{}.layers.{}", config.module, layer);
   at::Tensor& x = state.x;
   x = x + attention(config, weights, name + ".self_attn",
                     rms_norm(weights, name + ".input_layernorm", x, config.rms_norm_eps), state.rotary,
@@ -121,7 +121,7 @@ void text_layer(const TextConfig& config, const WeightProvider& weights, std::in
 }
 
 at::Tensor text_norm(const TextConfig& config, const WeightProvider& weights, const at::Tensor& x) {
-  return rms_norm(weights, kLanguageModel + ".norm", x, config.rms_norm_eps);
+  return rms_norm(weights, config.module + ".norm", x, config.rms_norm_eps);
 }
 
 at::Tensor text_forward(const TextConfig& config, const WeightProvider& weights, const TextInput& input,
@@ -137,7 +137,7 @@ at::Tensor text_forward(const TextConfig& config, const WeightProvider& weights,
 
 at::Tensor lm_head(const TextConfig& config, const WeightProvider& weights, const at::Tensor& hidden_states) {
   return at::linear(hidden_states,
-                    weights(config.tie_word_embeddings ? kLanguageModel + ".embed_tokens.weight" : "lm_head.weight"));
+                    weights(config.tie_word_embeddings ? config.module + ".embed_tokens.weight" : "lm_head.weight"));
 }
 
 }  // namespace q3vl::reference

@@ -1,5 +1,6 @@
-// The language model of Qwen3-VL in float32, with right-padded batches and an optional cache for decoding.
-// Source: Hugging Face transformers 5.12.1, Qwen3VLTextModel and Qwen3VLForConditionalGeneration (eager attention).
+// The language model of Qwen3-VL, or a plain Qwen3, in float32, with right-padded batches and an optional cache for
+// decoding. Source: Hugging Face transformers 5.12.1, Qwen3VLTextModel and Qwen3VLForConditionalGeneration (eager
+// attention); for text alone Qwen3ForCausalLM computes the same.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -33,7 +34,7 @@ struct TextInput {
 Rotary mrope(const TextConfig& config, const at::Tensor& position_ids);
 
 /// Rows of embed_tokens: [B, S] int64 -> [B, S, H].
-at::Tensor embed_tokens(const WeightProvider& weights, const at::Tensor& input_ids);
+at::Tensor embed_tokens(const TextConfig& config, const WeightProvider& weights, const at::Tensor& input_ids);
 
 /// A batch on its way through the decoder's layers.
 struct TextState {

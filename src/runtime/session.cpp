@@ -95,9 +95,10 @@ std::string open_library(const std::filesystem::path& library) {
   void* handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr) {
     const char* reason = dlerror();  // NOLINT(concurrency-mt-unsafe): under the lock
-    throw Error(ErrorKind::usage,
-                fmt::format("ONNX Runtime cannot be opened: {}; tools/setup fetches it, and --onnxruntime names another",
-                            reason));
+    throw Error(
+        ErrorKind::usage,
+        fmt::format("ONNX Runtime cannot be opened: {}; tools/setup fetches it, and --onnxruntime names another",
+                    reason));
   }
   using GetApiBase = const OrtApiBase*(ORT_API_CALL*)();
   const auto get_api_base = reinterpret_cast<GetApiBase>(dlsym(handle, "OrtGetApiBase"));

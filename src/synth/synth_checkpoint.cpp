@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <system_error>
 #include <tuple>
 
 #include "base/file.h"
 #include "base/parallel.h"
+#include "checkpoint/checkpoint_writing.h"
 #include "synth/random_values.h"
 
 namespace q3vl {
@@ -43,8 +45,7 @@ std::vector<Shard> split_into_shards(const std::vector<SynthTensor>& tensors, st
     shards.back().tensors.push_back(tensor);
   }
   for (std::size_t i = 0; i < shards.size(); ++i) {
-    shards[i].name = shards.size() == 1 ? "model.safetensors"
-                                        : fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, shards.size());
+    shards[i].name = shard_name(i, shards.size());
     // The order of the reference writer: widest type first, so that every tensor is aligned; then by name.
     const auto rank = [](const SynthTensor& t) {
       return std::tuple(-static_cast<int>(size_of(t.type)), safetensors_name(t.type), std::string_view(t.name));
@@ -55,21 +56,15 @@ std::vector<Shard> split_into_shards(const std::vector<SynthTensor>& tensors, st
   return shards;
 }
 
-/// The header with its length before it, padded with spaces to a multiple of 8 bytes.
-std::string safetensors_header(const Shard& shard) {
-  OrderedJson header = {{"__metadata__", {{"format", "pt"}}}};
+std::string header_of(const Shard& shard) {
+  std::vector<SafetensorsEntry> entries;
   std::uint64_t offset = 0;
   for (const SynthTensor& tensor : shard.tensors) {
     const std::uint64_t end = offset + bytes_of(tensor);
-    header[tensor.name] = {
-        {"dtype", safetensors_name(tensor.type)}, {"shape", tensor.shape}, {"data_offsets", {offset, end}}};
+    entries.push_back({.name = tensor.name, .type = tensor.type, .shape = tensor.shape, .begin = offset, .end = end});
     offset = end;
   }
-  std::string json = header.dump();
-  json.resize((json.size() + 7) / 8 * 8, ' ');
-  std::string prefix(8, '\0');
-  for (std::size_t i = 0; i < 8; ++i) prefix[i] = static_cast<char>(json.size() >> (8 * i));
-  return prefix + json;
+  return safetensors_header(entries);
 }
 
 /// A part of a tensor that one thread makes and writes at once.
@@ -94,7 +89,7 @@ void write_shards(const std::vector<Shard>& shards, const SynthOptions& options,
   files.reserve(shards.size());  // blocks point into it
   for (const Shard& shard : shards) {
     const File& file = files.emplace_back(File::create(folder / shard.name));
-    const std::string header = safetensors_header(shard);
+    const std::string header = header_of(shard);
     file.write_at(0, std::as_bytes(std::span(header)));
     std::uint64_t position = header.size();
     for (const SynthTensor& tensor : shard.tensors) {
@@ -113,11 +108,11 @@ void write_shards(const std::vector<Shard>& shards, const SynthOptions& options,
   for (File& file : files) file.finish();
 }
 
-OrderedJson index_json(const std::vector<Shard>& shards, std::uint64_t total_size) {
-  Json weight_map = Json::object();  // sorted by name
+std::string index_of(const std::vector<Shard>& shards, std::uint64_t total_size) {
+  std::map<std::string, std::string> weight_map;
   for (const Shard& shard : shards)
     for (const SynthTensor& tensor : shard.tensors) weight_map[tensor.name] = shard.name;
-  return {{"metadata", {{"total_size", total_size}}}, {"weight_map", weight_map}};
+  return index_text(weight_map, total_size);
 }
 
 void write_json(const fs::path& path, const OrderedJson& json) {
@@ -155,7 +150,7 @@ SynthReport write_files(const SynthOptions& options, const fs::path& folder) {
   const std::vector<Shard> shards = split_into_shards(tensors, options.max_shard_bytes);
   report.shards = shards.size();
   write_shards(shards, options, folder);
-  if (shards.size() > 1) write_json(folder / "model.safetensors.index.json", index_json(shards, report.bytes));
+  if (shards.size() > 1) write_text_file(folder / kIndexFile, index_of(shards, report.bytes));
   return report;
 }
 

@@ -29,7 +29,8 @@ namespace {
 
 TextConfig published_text(std::int64_t hidden_size, std::int64_t intermediate_size, std::int64_t layers,
                           std::int64_t heads, bool tied) {
-  return {.vocab_size = 151936,
+  return {.module = "model.language_model",
+          .vocab_size = 151936,
           .hidden_size = hidden_size,
           .intermediate_size = intermediate_size,
           .num_hidden_layers = layers,

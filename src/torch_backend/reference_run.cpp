@@ -64,11 +64,11 @@ std::vector<std::optional<reference::VisionFeatures>> run_vision(const Reference
   std::vector<std::optional<reference::VisionFeatures>> all(request.cases->size());
   if (grids.empty()) return all;
   HeldWeights weights(request.weights);
-  const std::int64_t width = config.vision.patch_values();
+  const std::int64_t width = config.vision->patch_values();
   const at::Tensor patches = at::from_blob(pixels.data(), {static_cast<std::int64_t>(pixels.size()) / width, width},
                                            at::TensorOptions(at::kFloat));
   const reference::VisionFeatures features = reference::vision_forward(
-      config.vision, [&](const std::string& name) { return weights(name); }, patches, grids,
+      *config.vision, [&](const std::string& name) { return weights(name); }, patches, grids,
       [&](const std::string& name, const at::Tensor&) {
         if (!name.starts_with("block_")) return;
         weights.release();
@@ -78,7 +78,7 @@ std::vector<std::optional<reference::VisionFeatures>> run_vision(const Reference
   for (std::size_t i = 0; i < all.size(); ++i) {
     std::int64_t tokens = 0;
     for (const Grid& grid : grids_of((*request.cases)[i].prompt, std::nullopt))
-      tokens += grid.patches() / config.vision.merge_unit();
+      tokens += grid.patches() / config.vision->merge_unit();
     if (tokens == 0) continue;
     const auto part = [&](const at::Tensor& whole) { return whole.narrow(0, begin, tokens); };
     reference::VisionFeatures& mine = all[i].emplace();
@@ -97,7 +97,7 @@ std::vector<ReferenceResult> run_reference(const ReferenceRequest& request) {
   const std::vector<ReferenceCase>& cases = *request.cases;
   bool pictures = false;
   for (const ReferenceCase& item : cases) pictures = pictures || !item.prompt.pictures.empty();
-  const std::int64_t total = (pictures ? config.vision.depth : 0) + config.text.num_hidden_layers;
+  const std::int64_t total = (pictures ? config.vision->depth : 0) + config.text.num_hidden_layers;
   std::int64_t done = 0;
   const auto layer_done = [&] { request.progress(++done, total); };
 

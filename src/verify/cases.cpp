@@ -28,7 +28,7 @@ class PromptMaker {
   }
 
   PromptMaker& image(const Patches& patches) {
-    span(config_.image_token_id, patches.grid.patches() / config_.vision.merge_unit());
+    span(*config_.image_token_id, patches.grid.patches() / config_.vision->merge_unit());
     prompt_.pictures.push_back({patches, false});
     return *this;
   }
@@ -37,7 +37,7 @@ class PromptMaker {
   PromptMaker& video(const Patches& patches) {
     for (std::int64_t frame = 0; frame < patches.grid.t; ++frame) {
       text(2);
-      span(config_.video_token_id, patches.grid.h * patches.grid.w / config_.vision.merge_unit());
+      span(*config_.video_token_id, patches.grid.h * patches.grid.w / config_.vision->merge_unit());
     }
     prompt_.pictures.push_back({patches, true});
     return *this;
@@ -45,9 +45,9 @@ class PromptMaker {
 
   /// Random patches of a picture of `rows` × `columns` tokens and `frames` frames.
   Patches patches(std::int64_t frames, std::int64_t rows, std::int64_t columns) {
-    const std::int64_t merge = config_.vision.spatial_merge_size;
+    const std::int64_t merge = config_.vision->spatial_merge_size;
     Patches patches{.pixel_values = {}, .grid = {frames, rows * merge, columns * merge}};
-    const auto count = static_cast<std::size_t>(patches.grid.patches() * config_.vision.patch_values());
+    const auto count = static_cast<std::size_t>(patches.grid.patches() * config_.vision->patch_values());
     for (std::size_t i = 0; i < count; ++i)
       patches.pixel_values.push_back(static_cast<float>(random_() >> 8) * 0x1p-23F - 1.0F);  // [-1, 1)
     return patches;
@@ -70,9 +70,9 @@ class PromptMaker {
 
  private:
   void span(std::int64_t placeholder, std::int64_t count) {
-    prompt_.input_ids.push_back(config_.vision_start_token_id);
+    prompt_.input_ids.push_back(*config_.vision_start_token_id);
     prompt_.input_ids.insert(prompt_.input_ids.end(), static_cast<std::size_t>(count), placeholder);
-    prompt_.input_ids.push_back(config_.vision_end_token_id);
+    prompt_.input_ids.push_back(*config_.vision_end_token_id);
   }
 
   const ModelConfig& config_;

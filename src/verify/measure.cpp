@@ -60,7 +60,7 @@ double kl_divergence(std::span<const float> found, std::span<const float> expect
     const double log_p = expected[i] - expected_sum;
     divergence += std::exp(log_p) * (log_p - (found[i] - found_sum));
   }
-  return std::max(0.0, divergence);  // rounding can take equal distributions below zero
+  return divergence < 0 ? 0 : divergence;  // rounding can take equal distributions below zero; NaN stays
 }
 
 std::int64_t argmax(std::span<const float> values) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 
 #include "backend/tensor_backend.h"
@@ -265,8 +266,9 @@ class NumbersRun {
     for (std::size_t layer = 0; layer < layers.size(); ++layer)
       quality_->layers.push_back(
           {fmt::format("layer {}", layer), layers[layer].cosine(), layers[layer].relative_error()});
-    // Written so that a mean that is not a number does not pass.
-    if (request_.max_kld && !(quality_->mean_kld <= *request_.max_kld))
+    if (!std::isfinite(quality_->mean_kld))
+      quality_->findings.emplace_back("the package's logits are not all finite");
+    else if (request_.max_kld && quality_->mean_kld > *request_.max_kld)
       quality_->findings.push_back(
           fmt::format("the mean KL divergence is {:.3g} nats, more than the {:.3g} of --max-kld", quality_->mean_kld,
                       *request_.max_kld));

@@ -112,10 +112,10 @@ HostTensor PackageRun::position_ids(const VerifyCase& item, std::int64_t begin, 
   std::vector<Grid> videos;
   for (const PromptPicture& picture : item.prompt.pictures)
     (picture.video ? videos : images).push_back(picture.patches.grid);
-  const MropePositions all = mrope_positions({.image_token_id = config_.image_token_id,
-                                              .video_token_id = config_.video_token_id,
-                                              .vision_start_token_id = config_.vision_start_token_id,
-                                              .spatial_merge_size = config_.vision.spatial_merge_size},
+  const MropePositions all = mrope_positions({.image_token_id = *config_.image_token_id,
+                                              .video_token_id = *config_.video_token_id,
+                                              .vision_start_token_id = *config_.vision_start_token_id,
+                                              .spatial_merge_size = config_.vision->spatial_merge_size},
                                              item.prompt.input_ids, images, videos);
   std::vector<std::int64_t> chosen;
   for (std::int64_t axis = 0; axis < 3; ++axis) {
@@ -141,7 +141,7 @@ std::vector<HostTensor> PackageRun::vision(std::span<const VerifyCase> cases) co
       pixels.insert(pixels.end(), patches.pixel_values.begin(), patches.pixel_values.end());
       grids.insert(grids.end(), {patches.grid.t, patches.grid.h, patches.grid.w});
     }
-    const std::int64_t width = config_.vision.patch_values();
+    const std::int64_t width = config_.vision->patch_values();
     const HostTensor values = HostTensor::of<float>({static_cast<std::int64_t>(pixels.size()) / width, width}, pixels);
     NamedTensors outputs =
         session.run({{contract::kPixelValues, values.to(session.input(contract::kPixelValues).type)},
@@ -171,7 +171,7 @@ std::vector<std::vector<HostTensor>> PackageRun::embedding(std::span<const Verif
 std::vector<TextOutputs> PackageRun::text(std::span<const VerifyCase> cases, std::span<const HostTensor> inputs,
                                           std::optional<std::int64_t> accuracy_level) const {
   const TextConfig& cfg = config_.text;
-  const Scope model = names::language_model();
+  const Scope model = names::language_model(cfg);
   // A layer's sum with what it adds is made by the norm that comes after it.
   constexpr const char* kNorm = "/SkipSimplifiedLayerNormalization";
   constexpr int kSumOutput = 3;

@@ -31,8 +31,9 @@ void add_package_options(CLI::App& app, ExportRequest& request) {
       ->type_name("N");
   app.add_option("--logits", request.logits, "Positions whose logits the decoder returns: last, all")
       ->type_name("WHICH");
-  app.add_option("--components", request.components,
-                 "What to write, of vision,embedding,text; text alone makes a text-only package")
+  app.add_option(
+         "--components", request.components,
+         "What to write, of vision,embedding,text (all that the checkpoint has); text alone makes a text-only package")
       ->delimiter(',')
       ->type_name("LIST");
   app.add_option("--max-length", request.max_length,

@@ -14,15 +14,15 @@ enum class Verbosity { quiet, normal, verbose };
 /// "3.4 GB", in powers of ten, as disks are sold and the hub counts.
 std::string human_bytes(std::uint64_t bytes);
 
-/// Writes to standard error: messages, and the progress of an export, as a bar with bytes and time left on a terminal
-/// and as plain lines in a log.
+/// Writes to standard error: messages, and the progress of a run, as a bar with bytes and time left on a terminal and
+/// as plain lines in a log.
 class Console {
  public:
   explicit Console(Verbosity verbosity);
 
   ExportObserver observer();
 
-  /// The table of a finished export: file, size, what is in it; then totals, time and memory. To standard output.
+  /// The table of a finished run: file, size, what is in it; then totals, time and memory. To standard output.
   void print_report(const ExportReport& report, const std::string& folder) const;
 
  private:

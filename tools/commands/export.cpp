@@ -12,13 +12,16 @@ namespace {
 
 constexpr const char* kDescription =
     "Turns a Qwen3-VL checkpoint (Hugging Face safetensors) into an ONNX package: vision.onnx, embedding.onnx and\n"
-    "model.onnx, with the configs that onnxruntime-genai needs to load the folder as it is.";
+    "model.onnx, with the configs that onnxruntime-genai needs to load the folder as it is. A plain Qwen3 language\n"
+    "model becomes a text-only package.";
 
 std::string footer() {
   std::string text =
       "Commands (each with its own --help):\n"
       "  qwen3vl-export inspect CHECKPOINT|PACKAGE    what it is made of, and what is wrong with it\n"
       "  qwen3vl-export plan CHECKPOINT               what would be written, to the byte\n"
+      "  qwen3vl-export extract CHECKPOINT -o DIR --module language_model|visual\n"
+      "                                               one module as a checkpoint of its own\n"
       "  qwen3vl-export verify PACKAGE --checkpoint C the package proven against its checkpoint\n"
       "\nRecipes:\n";
   for (const auto& [name, description] : builtin_recipes()) text += fmt::format("  {:<28}{}\n", name, description);
@@ -57,7 +60,7 @@ int export_command(int argc, char** argv) {
   app.add_option("checkpoint", request.checkpoint, "Folder with config.json and *.safetensors")
       ->type_name("CHECKPOINT");
   app.add_option("-o,--output", request.output, "Folder to write; must be empty or not exist")->type_name("DIR");
-  app.add_flag("--force", request.force, "Replace a package that is already in the output folder");
+  app.add_flag("--force", request.force, "Replace what this program wrote to the output folder before");
   add_package_options(app, request);
   CLI::Option* loud = app.add_flag("-v,--verbose", verbose, "Tell more");
   app.add_flag("-q,--quiet", quiet, "Tell errors only")->excludes(loud);

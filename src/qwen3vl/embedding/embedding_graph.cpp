@@ -23,13 +23,13 @@ void build_embedding_graph(const Builder& b, const ModelConfig& config) {
   const Value input_ids = g.input(contract::kInputIds, DataType::int64, {contract::kBatch, contract::kSequence});
   const Value features = g.input(contract::kImageFeatures, b.target.compute_type, {contract::kNumTokens, width});
 
-  const Scope table = names::embed_tokens();
+  const Scope table = names::embed_tokens(config.text);
   const Value embeds = embedding_lookup(b, table, table / "weight", input_ids, config.text.vocab_size, hidden);
   const Value wide = widen(g, table, embeds, width - hidden);
 
   const Scope s("placeholders");
-  const Value is_image = g.emit(s / "image", "Equal", {input_ids, g.scalar(config.image_token_id)}, DataType::boolean);
-  const Value is_video = g.emit(s / "video", "Equal", {input_ids, g.scalar(config.video_token_id)}, DataType::boolean);
+  const Value is_image = g.emit(s / "image", "Equal", {input_ids, g.scalar(*config.image_token_id)}, DataType::boolean);
+  const Value is_video = g.emit(s / "video", "Equal", {input_ids, g.scalar(*config.video_token_id)}, DataType::boolean);
   const Value is_visual = g.emit(s, "Or", {is_image, is_video}, DataType::boolean);
   const Value places = g.emit(s, "NonZero", {is_visual}, DataType::int64);  // [2, tokens]
   const Value indices =

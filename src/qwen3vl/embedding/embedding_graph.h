@@ -6,7 +6,7 @@
 
 namespace q3vl {
 
-/// Appends the embedding to an empty graph.
+/// Appends the embedding of a model with vision to an empty graph.
 ///   input_ids      [batch_size, sequence_length] int64
 ///   image_features [num_image_tokens, (1+D)·H]; no rows in decode steps and for text
 ///   inputs_embeds  [batch_size, sequence_length, (1+D)·H]

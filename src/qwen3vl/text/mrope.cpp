@@ -30,7 +30,7 @@ Value row_ids(Graph& g, const Scope& s, const Value& batch_and_sequence) {
 
 std::vector<std::int64_t> axis_of_frequency(const TextConfig& cfg) {
   std::vector<std::int64_t> axes(static_cast<std::size_t>(cfg.head_dim / 2), 0);
-  for (const std::size_t axis : {1U, 2U})
+  for (std::size_t axis = 1; axis < cfg.mrope_section.size(); ++axis)
     for (std::size_t i = axis; i < static_cast<std::size_t>(3 * cfg.mrope_section[axis]); i += 3)
       axes.at(i) = static_cast<std::int64_t>(axis);
   return axes;

@@ -41,7 +41,7 @@ void build_text_graph(const Builder& b, const ModelConfig& config, const TextOpt
   const TextConfig& cfg = config.text;
   const DataType type = b.target.compute_type;
   Graph& g = b.graph;
-  const Scope s = names::language_model();
+  const Scope s = names::language_model(cfg);
   const std::int64_t width = config.features_width();
 
   const Value input = options.embeddings_inside
@@ -68,8 +68,8 @@ void build_text_graph(const Builder& b, const ModelConfig& config, const TextOpt
             .accuracy_level = options.accuracy_level};
   Residual residual;
   if (options.embeddings_inside) {
-    residual.x = embedding_lookup(b, names::embed_tokens(), names::embed_tokens() / "weight", input, cfg.vocab_size,
-                                  cfg.hidden_size);
+    residual.x = embedding_lookup(b, names::embed_tokens(cfg), names::embed_tokens(cfg) / "weight", input,
+                                  cfg.vocab_size, cfg.hidden_size);
   } else if (config.deepstack_levels() == 0) {
     residual.x = input;
   } else {

@@ -82,7 +82,7 @@ Value tower(const Builder& b, const Scope& s, const VisionConfig& cfg, const Val
 }  // namespace
 
 void build_vision_graph(const Builder& b, const ModelConfig& config) {
-  const VisionConfig& cfg = config.vision;
+  const VisionConfig& cfg = *config.vision;
   const std::int64_t width = config.features_width();
   const DataType type = b.target.compute_type;
   Graph& g = b.graph;

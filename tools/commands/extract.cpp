@@ -1,0 +1,42 @@
+#include "qwen3vl_export/extract.h"
+
+#include "commands/command.h"
+#include "commands/console.h"
+
+namespace q3vl {
+namespace {
+
+constexpr const char* kDescription =
+    "Takes one module out of a Qwen3-VL checkpoint, as a checkpoint of its own: language_model becomes a plain Qwen3\n"
+    "(Qwen3ForCausalLM), visual the visual tower alone (Qwen3VLVisionModel). The tensors' bytes are the\n"
+    "checkpoint's own.";
+
+}  // namespace
+
+int extract_command(int argc, char** argv) {
+  CLI::App app(kDescription, "qwen3vl-export extract");
+  ExtractRequest request;
+  bool verbose = false;
+  bool quiet = false;
+  app.add_option("checkpoint", request.checkpoint, "Folder with config.json and *.safetensors")
+      ->type_name("CHECKPOINT")
+      ->required();
+  app.add_option("-o,--output", request.output, "Folder to write; must be empty or not exist")
+      ->type_name("DIR")
+      ->required();
+  app.add_option("--module", request.module, "What to take out: language_model, visual")
+      ->type_name("MODULE")
+      ->required();
+  app.add_flag("--force", request.force, "Replace what this program wrote to the output folder before");
+  app.add_flag("--allow-unused", request.allow_unused, "Leave out tensors that are not part of the model");
+  CLI::Option* loud = app.add_flag("-v,--verbose", verbose, "Tell more");
+  app.add_flag("-q,--quiet", quiet, "Tell errors only")->excludes(loud);
+  if (const auto code = parse(app, argc, argv)) return *code;
+
+  Console console(quiet ? Verbosity::quiet : verbose ? Verbosity::verbose : Verbosity::normal);
+  const ExportReport report = extract_module(request, console.observer());
+  console.print_report(report, request.output.string());
+  return 0;
+}
+
+}  // namespace q3vl
