@@ -3,6 +3,11 @@
 # One static library a folder of src/. A module's headers are reachable as "NAME/header.h" and only
 # from modules that list NAME in USES (or reach it through one that does): each module's include path
 # is a folder of its own with a single link to its sources, so a wrong include does not compile.
+# Headers that are large and in most files are compiled once: with LibTorch's (src/CMakeLists.txt), the tests' and the
+# tools' they halve the time of a clean build. Every file still includes what it uses.
+set(Q3VL_COMMON_HEADERS <nlohmann/json.hpp> <fmt/format.h> <fmt/ranges.h> <algorithm> <filesystem> <functional> <map>
+                        <string> <vector>)
+
 function(q3vl_module name)
   cmake_parse_arguments(M "" "" "USES;LIBRARIES;PRIVATE_LIBRARIES;SOURCES" ${ARGN})
   set(face ${CMAKE_BINARY_DIR}/faces/${name})
@@ -13,4 +18,11 @@ function(q3vl_module name)
   target_include_directories(q3vl_${name} PUBLIC ${face} ${CMAKE_SOURCE_DIR}/include)
   list(TRANSFORM M_USES PREPEND q3vl_)
   target_link_libraries(q3vl_${name} PUBLIC ${M_USES} ${M_LIBRARIES} PRIVATE ${M_PRIVATE_LIBRARIES})
+  if(NOT "q3vl_torch" IN_LIST M_LIBRARIES AND NOT "q3vl_tensors" IN_LIST M_USES)
+    if(name STREQUAL "base")
+      target_precompile_headers(q3vl_base PRIVATE ${Q3VL_COMMON_HEADERS})
+    else()
+      target_precompile_headers(q3vl_${name} REUSE_FROM q3vl_base)
+    endif()
+  endif()
 endfunction()
