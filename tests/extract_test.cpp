@@ -379,6 +379,19 @@ TEST_F(Extract, AnExportOfTheLanguageModelIsTheTextPackageOfTheWhole) {
   }
 }
 
+TEST_F(Extract, TheOtherCommandsTakeWhatItWrote) {
+  make(tiny());
+  ASSERT_EQ(run("language_model", {"-q"}).exit_code, 0);
+  const CommandResult inspected = run_command({Q3VL_EXPORT_BINARY, "inspect", out_.string()});
+  EXPECT_EQ(inspected.exit_code, 0) << inspected.out;
+  EXPECT_TRUE(inspected.out.starts_with("checkpoint: ")) << inspected.out;
+  const std::string package = (folder_ / "package").string();
+  ASSERT_EQ(run_command({Q3VL_EXPORT_BINARY, out_.string(), "-o", package, "-q"}).exit_code, 0);
+  const CommandResult verified = run_command(
+      {Q3VL_EXPORT_BINARY, "verify", package, "--checkpoint", out_.string(), "-q", "--checks", "graph,weights"});
+  EXPECT_EQ(verified.exit_code, 0) << verified.out;
+}
+
 TEST_F(Extract, APlainLanguageModelHasNothingToTakeOut) {
   make(tiny());
   ASSERT_EQ(run("language_model", {"-q"}).exit_code, 0);

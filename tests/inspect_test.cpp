@@ -460,9 +460,9 @@ TEST_F(Inspect, ConfigsThatCannotBeUsedAreReported) {
     TreeCheck(tiny()).check(found["model"]);
   };
   edit_json("config.json", [](json& config) { config["model_type"] = "phi4mm"; });
-  expect_config_finding(
-      c("config.json") +
-      ": model_type is \"phi4mm\"; this program exports dense Qwen3-VL models (model_type \"qwen3_vl\") and dense Qwen3 language models (\"qwen3\")");
+  expect_config_finding(c("config.json") +
+                        ": model_type is \"phi4mm\"; this program exports dense Qwen3-VL models (model_type "
+                        "\"qwen3_vl\") and dense Qwen3 language models (\"qwen3\")");
   std::ofstream(checkpoint_ / "config.json") << "{\"model_type\": ";
   const std::string message = findings(checkpoint_)[0]["message"];
   EXPECT_TRUE(message.starts_with(c("config.json") + ": is not valid JSON: ")) << message;

@@ -49,6 +49,12 @@ fs::path checkpoint(const std::string& name) {
   if (name == "tiny-a" || name == "shapes") return test::data_path(name + "/checkpoint");
   const fs::path path = shared_folder() / ("checkpoint-" + name);
   if (fs::exists(path)) return path;
+  if (name == "plain Qwen3") {
+    const CommandResult result =
+        run_command({Q3VL_EXPORT_BINARY, "extract", checkpoint("odd"), "-o", path, "--module", "language_model", "-q"});
+    if (result.exit_code != 0) throw std::runtime_error("the extraction failed: " + result.err);
+    return path;
+  }
   SynthOptions options = name == "odd" ? odd_model(2) : SynthOptions{.model = synth_preset("tiny")};
   if (name == "tiny seed 1") options.seed = 1;
   write_synthetic_checkpoint(options, path);
@@ -163,7 +169,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Sound{"tiny-a", {"--logits", "all"}}, Sound{"tiny-a", {"--components", "text"}},
                     Sound{"tiny-a", {"--components", "text", "--embedding", "int4", "--logits", "all"}},
                     Sound{"tiny-a", {"--components", "vision"}}, Sound{"tiny-a", {"--components", "vision,text"}},
-                    Sound{"odd", {"--block-size", "16"}}, Sound{"odd", {"--recipe", "fp32"}}, Sound{"shapes", {}}),
+                    Sound{"odd", {"--block-size", "16"}}, Sound{"odd", {"--recipe", "fp32"}}, Sound{"plain Qwen3", {}},
+                    Sound{"shapes", {}}),
     [](const auto& sound) {
       std::string name = sound.param.checkpoint;
       for (const std::string& flag : sound.param.flags) name += flag;

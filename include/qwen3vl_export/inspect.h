@@ -192,8 +192,8 @@ struct PackageInspection {
 
 enum class FolderKind { checkpoint, package };
 
-/// A package has a manifest.json, a genai_config.json or an .onnx file; a checkpoint has a .safetensors file. Throws
-/// Error(bad_input) for anything else.
+/// A package has an .onnx file or a genai_config.json; a checkpoint has a .safetensors file; of a package of which only
+/// manifest.json is left that file tells. Throws Error(bad_input) for anything else.
 FolderKind recognize_folder(const std::filesystem::path& folder);
 
 /// Reads config.json, the small files and the headers of the weights. What is missing, contradictory or not exported is

@@ -10,12 +10,15 @@ FolderKind recognize_folder(const std::filesystem::path& folder) {
     throw Error(ErrorKind::bad_input,
                 fmt::format("{}: is not a folder; expected a checkpoint or a package", folder.string()));
   bool weights = false;
+  bool manifest = false;
   for (const std::filesystem::directory_entry& entry : std::filesystem::directory_iterator(folder)) {
     const std::filesystem::path name = entry.path().filename();
-    if (name == kManifestFile || name == kGenaiConfigFile || name.extension() == ".onnx") return FolderKind::package;
+    if (name == kGenaiConfigFile || name.extension() == ".onnx") return FolderKind::package;
     weights = weights || name.extension() == ".safetensors";
+    manifest = manifest || name == kManifestFile;
   }
-  if (weights) return FolderKind::checkpoint;
+  if (weights) return FolderKind::checkpoint;  // one that was extracted has a manifest too
+  if (manifest) return FolderKind::package;
   throw Error(
       ErrorKind::bad_input,
       fmt::format("{}: is neither a checkpoint (it has no *.safetensors) nor a package (it has no *.onnx, {} or "

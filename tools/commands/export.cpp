@@ -32,7 +32,8 @@ std::string footer() {
          "  qwen3vl-export ./Qwen3-VL-4B-Instruct -o ./text --components text\n"
          "\nExit codes: 0 done, 1 internal error, 2 wrong usage, 3 damaged or incomplete checkpoint, 4 unsupported "
          "model,\n"
-         "5 the package cannot be written, 130 interrupted. After an error nothing is left behind.\n";
+         "5 the package cannot be written, 6 verify found a difference, 130 interrupted. After an error nothing is "
+         "left behind.\n";
 }
 
 std::string version_text() {
