@@ -29,8 +29,8 @@ class Likeness {
   double difference_ = 0;
 };
 
-/// Kullback-Leibler divergence, in nats, of the distribution that the logits `found` give from that of `expected`. Not a
-/// number when logits are not.
+/// Kullback-Leibler divergence, in nats, of the distribution that the logits `found` give from that of `expected`. Not
+/// a number when logits are not.
 double kl_divergence(std::span<const float> found, std::span<const float> expected);
 
 /// The index of the largest value; the first of equal ones.
