@@ -392,6 +392,16 @@ TEST_F(Extract, TheOtherCommandsTakeWhatItWrote) {
   EXPECT_EQ(verified.exit_code, 0) << verified.out;
 }
 
+TEST_F(Extract, TheVisualTowerAloneIsNotExported) {
+  make(tiny());
+  ASSERT_EQ(run("visual", {"-q"}).exit_code, 0);
+  const CommandResult result = run_command({Q3VL_EXPORT_BINARY, out_.string(), "-o", (folder_ / "package").string()});
+  EXPECT_EQ(result.exit_code, 4);
+  EXPECT_EQ(result.err, "qwen3vl-export: " + (out_ / "config.json").string() +
+                            ": architectures is [\"Qwen3VLVisionModel\"], the visual tower alone; export the "
+                            "checkpoint that it was taken from\n");
+}
+
 TEST_F(Extract, APlainLanguageModelHasNothingToTakeOut) {
   make(tiny());
   ASSERT_EQ(run("language_model", {"-q"}).exit_code, 0);

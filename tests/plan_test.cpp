@@ -29,7 +29,6 @@ class Plan : public testing::TestWithParam<Flags> {
     const auto [entry, is_new] = made.try_emplace(name, folder / name);
     if (is_new) {
       SynthOptions options = name == "odd" ? odd_model(2) : SynthOptions{.model = synth_preset("tiny")};
-      if (name == "untied") options.model.text.tie_word_embeddings = false;
       write_synthetic_checkpoint(options, entry->second);
     }
     return entry->second;
@@ -72,7 +71,7 @@ class Plan : public testing::TestWithParam<Flags> {
 };
 
 TEST_P(Plan, IsWhatTheExportWrites) {
-  for (const char* name : {"tiny", "untied", "odd"}) {
+  for (const char* name : {"tiny", "odd"}) {  // tied and untied
     const json announced = plan(checkpoint(name), GetParam());
     const auto files = planned_files(announced);
     EXPECT_EQ(files, exported(checkpoint(name), GetParam())) << name;
@@ -106,7 +105,7 @@ TEST_F(Plan, CountsEachRole) {
     return json();
   };
   // 32 weights of four bits and a float32 scale are 20 bytes.
-  const auto int4_bytes = [](std::int64_t rows, std::int64_t columns) { return rows * (columns + 31) / 32 * 20; };
+  const auto int4_bytes = [](std::int64_t rows, std::int64_t columns) { return rows * ((columns + 31) / 32) * 20; };
   const std::int64_t q_width = text.num_attention_heads * text.head_dim;
   EXPECT_EQ(role("attention_q"), json({{"role", "attention_q"},
                                        {"encoding", "int4-block32-rtn"},

@@ -889,6 +889,8 @@ TEST(VerifyRefusals, AreOneSentenceAndACode) {
                  "--image cat.png: " + package("tiny-a", {"--components", "text"}).string() +
                      " is a text-only package, which sees no pictures");
   expect_refusal({sound, "--checkpoint", source, "--report", empty}, 2, "--report " + empty + ": is not a file");
+  expect_refusal({sound, "--checkpoint", source, "--report", empty + "/none/page.html"}, 2,
+                 "--report " + empty + "/none/page.html: there is no folder " + empty + "/none");
   const std::string no_picture = source + "/config.json";
   const CommandResult result = verify(sound, "tiny-a", {"--image", no_picture});
   EXPECT_EQ(result.exit_code, 3);

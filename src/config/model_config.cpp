@@ -45,6 +45,11 @@ Architecture check_architecture(const JsonObject& root) {
     unsupported(root, fmt::format("model_type is \"{}\"{}; {}", model_type, experts ? ", a mixture of experts" : "",
                                   kExported));
   }
+  // The visual tower alone has the model_type of the whole.
+  if (root.has("architectures") && root.json().at("architectures") == Json::array({"Qwen3VLVisionModel"}))
+    unsupported(root,
+                "architectures is [\"Qwen3VLVisionModel\"], the visual tower alone; export the checkpoint that it was "
+                "taken from");
   if (root.has("quantization_config"))
     unsupported(
         root,

@@ -56,10 +56,11 @@ std::uint64_t free_space(const std::filesystem::path& output) {
   return std::filesystem::space(folder).available;
 }
 
-// Measured on exports of 2B to 32B models: what LibTorch and its libraries take, and for each thread a block of rows,
-// its float32 form and its encoded parts. A graph is held as nodes, as a message and as bytes, and once more in checks.
-constexpr std::uint64_t kProgramBytes = 150'000'000;
-constexpr std::uint64_t kThreadBytes = 20'000'000;
+// Measured on exports of the tiny and the 4B model: what LibTorch and its libraries take, and for each thread a block
+// of rows, its float32 form and its encoded parts. A graph is held as nodes, as a message and as bytes, and once more
+// in checks.
+constexpr std::uint64_t kProgramBytes = 160'000'000;
+constexpr std::uint64_t kThreadBytes = 35'000'000;
 constexpr std::uint64_t kGraphFactor = 16;
 
 }  // namespace

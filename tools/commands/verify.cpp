@@ -95,8 +95,12 @@ int verify_command(int argc, char** argv) {
   app.add_flag("--json", json, "Print the report as JSON");
   app.add_flag("-q,--quiet", quiet, "Tell the report only");
   if (const auto code = parse(app, argc, argv)) return *code;
-  if (!html.empty() && std::filesystem::exists(html) && !std::filesystem::is_regular_file(html))
+  // Found out now rather than after minutes of work.
+  if (std::filesystem::exists(html) && !std::filesystem::is_regular_file(html))
     throw Error(ErrorKind::usage, fmt::format("--report {}: is not a file", html.string()));
+  if (html.has_parent_path() && !std::filesystem::is_directory(html.parent_path()))
+    throw Error(ErrorKind::usage,
+                fmt::format("--report {}: there is no folder {}", html.string(), html.parent_path().string()));
 
   Console console(quiet ? Verbosity::quiet : Verbosity::normal);
   const VerifyReport report = verify_package(request, console.observer());
