@@ -8,9 +8,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "support/command.h"
-#include "support/temporary_folder.h"
-#include "synth/synth_checkpoint.h"
+#include "support/command_line_test.h"
 
 namespace q3vl {
 namespace {
@@ -18,63 +16,21 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-/// Every file below `folder` with its bytes.
-std::map<std::string, std::string> tree(const fs::path& folder) {
-  std::map<std::string, std::string> files;
-  for (const auto& entry : fs::recursive_directory_iterator(folder))
-    if (entry.is_regular_file()) files[fs::relative(entry.path(), folder)] = read_bytes(entry.path());
-  return files;
-}
-
-class Export : public testing::Test {
+class Export : public CommandLineTest {
  protected:
-  static SynthOptions tiny() { return {.model = synth_preset("tiny")}; }
+  CommandResult run(std::vector<std::string> arguments = {}) const { return run_command(command(std::move(arguments))); }
 
-  void make(const SynthOptions& options) { write_synthetic_checkpoint(options, checkpoint_); }
-
-  void edit_json(const std::string& name, const std::function<void(json&)>& edit) {
-    json document = json::parse(read_bytes(checkpoint_ / name));
-    edit(document);
-    std::ofstream(checkpoint_ / name) << document.dump();
+  void expect_refusal(int code, const std::string& message, std::vector<std::string> arguments = {}) const {
+    arguments.emplace_back("-q");
+    expect_refused(command(std::move(arguments)), code, message);
   }
 
-  CommandResult run(std::vector<std::string> arguments = {}) const {
+ private:
+  std::vector<std::string> command(std::vector<std::string> arguments) const {
     arguments.insert(arguments.begin(), {Q3VL_EXPORT_BINARY, checkpoint_.string(), "-o", out_.string()});
-    return run_command(arguments);
+    return arguments;
   }
-
-  /// The export fails with this code and message; the checkpoint is unchanged and nothing else is left in the folder.
-  void expect_refusal(int code, const std::string& message, const std::vector<std::string>& arguments = {}) {
-    const auto before = tree(folder_);
-    std::vector<std::string> all = arguments;
-    all.emplace_back("-q");
-    const CommandResult result = run(all);
-    EXPECT_EQ(result.exit_code, code);
-    EXPECT_EQ(result.err, "qwen3vl-export: " + message + "\n");
-    EXPECT_EQ(result.out, "");
-    EXPECT_EQ(tree(folder_), before);
-    EXPECT_FALSE(fs::exists(out_.string() + ".partial"));
-  }
-
-  std::string c(const std::string& name = "") const {
-    return (name.empty() ? checkpoint_ : checkpoint_ / name).string();
-  }
-
-  TemporaryFolder temporary_;
-  fs::path folder_ = temporary_.path();
-  fs::path checkpoint_ = folder_ / "checkpoint";
-  fs::path out_ = folder_ / "out";
 };
-
-std::function<void(std::vector<SynthTensor>&)> on(
-    const std::string& name, const std::function<void(std::vector<SynthTensor>&, std::size_t)>& edit) {
-  return [=](std::vector<SynthTensor>& tensors) {
-    const auto found =
-        std::find_if(tensors.begin(), tensors.end(), [&](const SynthTensor& t) { return t.name == name; });
-    ASSERT_NE(found, tensors.end()) << name;
-    edit(tensors, static_cast<std::size_t>(found - tensors.begin()));
-  };
-}
 
 constexpr const char* kGate = "model.language_model.layers.1.mlp.gate_proj.weight";
 

@@ -11,9 +11,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "support/command.h"
-#include "support/temporary_folder.h"
-#include "synth/synth_checkpoint.h"
+#include "support/command_line_test.h"
 
 namespace q3vl {
 namespace {
@@ -83,14 +81,6 @@ std::vector<std::vector<std::pair<std::string, StoredTensor>>> read_shards(const
   return shards;
 }
 
-/// Every file below `folder` with its bytes.
-std::map<std::string, std::string> tree(const fs::path& folder) {
-  std::map<std::string, std::string> files;
-  for (const auto& entry : fs::recursive_directory_iterator(folder))
-    if (entry.is_regular_file()) files[fs::relative(entry.path(), folder)] = read_bytes(entry.path());
-  return files;
-}
-
 std::vector<std::string> names_in(const fs::path& folder) {
   std::vector<std::string> names;
   for (const auto& [name, bytes] : tree(folder))
@@ -105,26 +95,23 @@ std::string renamed(const std::string& name, const std::string& module) {
   return module == "language_model" && name == "lm_head.weight" ? name : "";
 }
 
-class Extract : public testing::Test {
+class Extract : public CommandLineTest {
  protected:
+  /// In shards.
   static SynthOptions tiny() {
-    SynthOptions options{.model = synth_preset("tiny")};
+    SynthOptions options = CommandLineTest::tiny();
     options.max_shard_bytes = 500'000;
     return options;
   }
 
-  void make(const SynthOptions& options) { write_synthetic_checkpoint(options, checkpoint_); }
-
-  void edit_config(const std::function<void(json&)>& edit) {
-    json document = json::parse(read_bytes(checkpoint_ / "config.json"));
-    edit(document);
-    write_bytes(checkpoint_ / "config.json", document.dump());
+  std::vector<std::string> command(const std::string& module, std::vector<std::string> arguments) const {
+    arguments.insert(arguments.begin(),
+                     {Q3VL_EXPORT_BINARY, "extract", checkpoint_.string(), "-o", out_.string(), "--module", module});
+    return arguments;
   }
 
   CommandResult run(const std::string& module, std::vector<std::string> arguments = {}) const {
-    arguments.insert(arguments.begin(),
-                     {Q3VL_EXPORT_BINARY, "extract", checkpoint_.string(), "-o", out_.string(), "--module", module});
-    return run_command(arguments);
+    return run_command(command(module, std::move(arguments)));
   }
 
   /// The output has the module's tensors, shard by shard and in the source's order, and no other.
@@ -163,27 +150,11 @@ class Extract : public testing::Test {
     EXPECT_FALSE(fs::exists(out_.string() + ".partial"));
   }
 
-  /// The extraction fails with this code and message, and every file is as it was.
   void expect_refusal(int code, const std::string& message, const std::string& module = "language_model",
-                      std::vector<std::string> arguments = {}) {
-    const auto before = tree(folder_);
+                      std::vector<std::string> arguments = {}) const {
     arguments.emplace_back("-q");
-    const CommandResult result = run(module, arguments);
-    EXPECT_EQ(result.exit_code, code);
-    EXPECT_EQ(result.err, "qwen3vl-export: " + message + "\n");
-    EXPECT_EQ(result.out, "");
-    EXPECT_EQ(tree(folder_), before);
-    EXPECT_FALSE(fs::exists(out_.string() + ".partial"));
+    expect_refused(command(module, std::move(arguments)), code, message);
   }
-
-  std::string c(const std::string& name = "") const {
-    return (name.empty() ? checkpoint_ : checkpoint_ / name).string();
-  }
-
-  TemporaryFolder temporary_;
-  fs::path folder_ = temporary_.path();
-  fs::path checkpoint_ = folder_ / "checkpoint";
-  fs::path out_ = folder_ / "out";
 };
 
 std::function<void(std::vector<SynthTensor>&)> without(const std::string& name) {
@@ -297,7 +268,7 @@ TEST_F(Extract, OddSpellingsOfTheConfigAreKeptOrMoved) {
   SynthOptions options = tiny();
   options.rope_dialect = RopeDialect::rope_parameters;
   make(options);
-  edit_config([](json& config) {
+  edit_json("config.json", [](json& config) {
     json& text = config["text_config"];
     text["rope_theta"] = text["rope_parameters"]["rope_theta"];
     text["rope_parameters"].erase("rope_theta");
@@ -320,7 +291,7 @@ TEST_F(Extract, OddSpellingsOfTheConfigAreKeptOrMoved) {
 
 TEST_F(Extract, ConfigOfTheVisualTower) {
   make(tiny());
-  edit_config([](json& config) { config["dtype"] = "bfloat16"; });
+  edit_json("config.json", [](json& config) { config["dtype"] = "bfloat16"; });
   ASSERT_EQ(run("visual", {"-q"}).exit_code, 0);
   json expected = json::parse(read_bytes(checkpoint_ / "config.json"))["vision_config"];
   EXPECT_EQ(expected["model_type"], "qwen3_vl");
@@ -468,7 +439,7 @@ TEST_F(Extract, AHeadThatContradictsTheConfig) {
 TEST_F(Extract, BadConfigsAndMissingFiles) {
   expect_refusal(3, c("config.json") + ": cannot open: No such file or directory");
   make(tiny());
-  edit_config([](json& config) { config["model_type"] = "phi4mm"; });
+  edit_json("config.json", [](json& config) { config["model_type"] = "phi4mm"; });
   expect_refusal(4, c("config.json") +
                         ": model_type is \"phi4mm\"; this program exports dense Qwen3-VL models (model_type "
                         "\"qwen3_vl\") and dense Qwen3 language models (\"qwen3\")");

@@ -47,11 +47,8 @@ class TensorBackend {
  public:
   virtual ~TensorBackend() = default;
 
-  /// A block for reading rows of weights.
+  /// A block for reading rows of weights. Its user reads on several threads, so LibTorch's own stay out of the way.
   virtual std::unique_ptr<WeightBlock> make_weight_block() const = 0;
-
-  /// Keeps LibTorch's own threads out of the way of ours: before blocks are read on several threads.
-  virtual void use_single_threaded_tensors() const = 0;
 
   /// The forward pass of Qwen3-VL in float32 for every case. A layer's weights are asked for once, whatever the number
   /// of cases, and let go before the next. Without pictures in any case nothing of the visual tower is asked for.

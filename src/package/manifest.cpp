@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "serialize/onnx_model.h"
+#include "serialize/role_sizes.h"
 
 namespace q3vl {
 namespace {
@@ -10,17 +11,14 @@ namespace {
 /// Per role: how its weights are encoded and laid out, how many there are and what they take.
 OrderedJson roles(const DataLayout& layout) {
   OrderedJson result = OrderedJson::object();
-  for (const PlacedWeight& placed : layout.weights()) {
-    const WeightRequest& request = *placed.request;
-    std::uint64_t bytes = 0;
-    for (const EncodedPart& part : request.parts) bytes += part.row_bytes * static_cast<std::uint64_t>(request.rows);
-    OrderedJson& role = result[std::string(name_of(request.role))];
+  for (const RoleSize& size : sizes_by_role(layout)) {
+    OrderedJson& role = result[std::string(name_of(size.role))];
     if (role.is_null()) {
-      role["encoding"] = to_string(request.encoding);
-      if (request.encoding.quantized()) {
-        role["bits"] = request.encoding.bits;
-        role["block_size"] = request.encoding.block_size;
-        role["quantizer"] = request.encoding.quantizer;
+      role["encoding"] = to_string(size.encoding);
+      if (size.encoding.quantized()) {
+        role["bits"] = size.encoding.bits;
+        role["block_size"] = size.encoding.block_size;
+        role["quantizer"] = size.encoding.quantizer;
         role["layout"] =
             "MatMulNBits: data uint8 [rows, blocks, block_size*bits/8], low bits first, zero point 2^(bits-1); scales "
             "float32 [rows, blocks]";
@@ -31,14 +29,14 @@ OrderedJson roles(const DataLayout& layout) {
       role["weights"] = 0;
       role["bytes"] = 0;
     }
-    for (const EncodedPart& part : request.parts) {
-      OrderedJson& count = role["types"][std::string(name_of(part.type))];
-      count = (count.is_null() ? 0 : count.get<std::int64_t>()) + 1;
-    }
-    role["weights"] = role["weights"].get<std::int64_t>() + 1;
-    role["bytes"] = role["bytes"].get<std::uint64_t>() + bytes;
-    role["files"][placed.file] =
-        (role["files"].contains(placed.file) ? role["files"][placed.file].get<std::uint64_t>() : 0) + bytes;
+    const auto add = [](OrderedJson& sum, std::uint64_t more) {
+      sum = (sum.is_null() ? 0 : sum.get<std::uint64_t>()) + more;
+    };
+    const auto weights = static_cast<std::uint64_t>(size.weights);
+    for (const DataType type : size.types) add(role["types"][std::string(name_of(type))], weights);
+    add(role["weights"], weights);
+    add(role["bytes"], size.bytes);
+    add(role["files"][size.file], size.bytes);
   }
   return result;
 }

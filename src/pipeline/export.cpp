@@ -48,7 +48,6 @@ ExportReport export_package(const ExportRequest& request, const ExportObserver& 
       fmt::format("{} weights, {} bytes to write, {} threads", plan.layout.weights().size(), bytes, threads));
   const std::uint64_t total = bytes_to_encode(plan.layout);
   const TensorBackend& backend = tensor_backend();
-  backend.use_single_threaded_tensors();
   write_data_files(plan.layout, {plan.checkpoint.get(), [&] { return backend.make_weight_block(); }}, folder.path(),
                    threads, [&](std::uint64_t done) {
                      observer.progress({done, total, "encoded", ""});

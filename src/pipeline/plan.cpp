@@ -5,10 +5,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <set>
 
 #include "base/parallel.h"
 #include "pipeline/package_plan.h"
+#include "serialize/role_sizes.h"
 #include "serialize/weight_encoder.h"
 
 namespace q3vl {
@@ -22,30 +22,18 @@ std::int64_t count_nodes(const Graph& graph) {
   return count;
 }
 
-std::vector<PlannedRole> roles_in(const DataLayout& layout, const std::string& file) {
+std::vector<PlannedRole> roles_in(const std::vector<RoleSize>& sizes, const std::string& file) {
   std::vector<PlannedRole> roles;
-  for (const PlacedWeight& placed : layout.weights()) {
-    if (placed.file != file) continue;
-    const WeightRequest& request = *placed.request;
+  for (const RoleSize& size : sizes) {
+    if (size.file != file) continue;
     std::vector<std::string_view> types;
-    std::uint64_t bytes = 0;
-    for (const EncodedPart& part : request.parts) {
-      types.push_back(name_of(part.type));
-      bytes += part.row_bytes * static_cast<std::uint64_t>(request.rows);
-    }
-    const PlannedRole row{.role = std::string(name_of(request.role)),
-                          .encoding = to_string(request.encoding),
-                          .types = fmt::format("{}", fmt::join(types, " + ")),
-                          .weights = 0,
-                          .tensors = 0,
-                          .bytes = 0};
-    auto found = std::find_if(roles.begin(), roles.end(), [&](const PlannedRole& r) {
-      return r.role == row.role && r.encoding == row.encoding && r.types == row.types;
-    });
-    if (found == roles.end()) found = roles.insert(roles.end(), row);
-    ++found->weights;
-    found->tensors += static_cast<std::int64_t>(request.parts.size());
-    found->bytes += bytes;
+    for (const DataType type : size.types) types.push_back(name_of(type));
+    roles.push_back({.role = std::string(name_of(size.role)),
+                     .encoding = to_string(size.encoding),
+                     .types = fmt::format("{}", fmt::join(types, " + ")),
+                     .weights = size.weights,
+                     .tensors = size.weights * static_cast<std::int64_t>(types.size()),
+                     .bytes = size.bytes});
   }
   return roles;
 }
@@ -75,6 +63,7 @@ PlanReport plan_package(const ExportRequest& request, const ExportObserver& obse
                     .free_disk_bytes = free_space(request.output),
                     .memory_bytes = 0};
   for (const ExportedFile& file : report.files) report.total_bytes += file.bytes;
+  const std::vector<RoleSize> sizes = sizes_by_role(plan.layout);
   std::uint64_t graph_bytes = 0;
   for (const NamedGraph& named : plan.graphs) {
     const std::string data = data_file(named.file);
@@ -89,7 +78,7 @@ PlanReport plan_package(const ExportRequest& request, const ExportObserver& obse
                              .bytes = bytes_of(named.file),
                              .data_file = plan.layout.files().contains(data) ? data : "",
                              .data_bytes = bytes_of(data),
-                             .roles = roles_in(plan.layout, data)});
+                             .roles = roles_in(sizes, data)});
     graph_bytes += report.graphs.back().bytes;
   }
   const auto threads = static_cast<std::uint64_t>(request.threads > 0 ? request.threads : available_processors());

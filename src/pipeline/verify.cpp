@@ -18,7 +18,7 @@
 #include "pipeline/process.h"
 #include "serialize/model_differences.h"
 #include "serialize/model_summary.h"
-#include "serialize/onnx_model.h"
+#include "serialize/role_sizes.h"
 #include "serialize/weight_check.h"
 #include "verify/cases.h"
 #include "verify/numbers.h"
@@ -158,7 +158,6 @@ WeightsCheck check_weights(const PackagePlan& plan, const fs::path& package, int
   WeightsCheck check;
   check.run = true;
   const TensorBackend& backend = tensor_backend();
-  backend.use_single_threaded_tensors();
   const std::uint64_t total = bytes_to_encode(plan.layout);
   check.findings = weight_differences(plan.layout, {plan.checkpoint.get(), [&] { return backend.make_weight_block(); }},
                                       package, threads, [&](std::uint64_t done) {
@@ -170,18 +169,11 @@ WeightsCheck check_weights(const PackagePlan& plan, const fs::path& package, int
   return check;
 }
 
-std::vector<RoleBytes> sizes_by_role(const DataLayout& layout) {
-  std::vector<RoleBytes> sizes;
-  for (const PlacedWeight& placed : layout.weights()) {
-    const std::string role(name_of(placed.request->role));
-    const std::string encoding = to_string(placed.request->encoding);
-    auto found = std::find_if(sizes.begin(), sizes.end(),
-                              [&](const RoleBytes& r) { return r.role == role && r.encoding == encoding; });
-    if (found == sizes.end()) found = sizes.insert(sizes.end(), {role, encoding, 0});
-    for (const EncodedPart& part : placed.request->parts)
-      found->bytes += part.row_bytes * static_cast<std::uint64_t>(placed.request->rows);
-  }
-  return sizes;
+std::vector<RoleBytes> role_bytes(const DataLayout& layout) {
+  std::vector<RoleBytes> list;
+  for (const RoleSize& size : sizes_by_role(layout))
+    list.push_back({std::string(name_of(size.role)), to_string(size.encoding), size.bytes});
+  return list;
 }
 
 /// The cases that the config gives, and one for each picture that the user names.
@@ -214,7 +206,7 @@ VerifyReport verify_package(const VerifyRequest& request, const ExportObserver& 
                       .recipe = plan.recipe.name,
                       .onnxruntime = {},
                       .cases = {},
-                      .sizes = sizes_by_role(plan.layout),
+                      .sizes = role_bytes(plan.layout),
                       .graph = {},
                       .weights = {},
                       .numerics = {},

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include "prompt/prompt.h"
 #include "qwen3vl_export/error.h"
 
 namespace q3vl::reference {
@@ -14,22 +15,11 @@ at::Tensor copy_of(std::span<const std::int64_t> values) {
   return copy;
 }
 
-// No token has this id.
-constexpr std::int64_t kNoToken = -1;
-
-/// What opens pictures and stands for them in a prompt; nothing does in a plain language model.
-PromptTokens tokens_of(const ModelConfig& config) {
-  return {.image_token_id = config.image_token_id.value_or(kNoToken),
-          .video_token_id = config.video_token_id.value_or(kNoToken),
-          .vision_start_token_id = config.vision_start_token_id.value_or(kNoToken),
-          .spatial_merge_size = config.vision ? config.vision->spatial_merge_size : 1};
-}
-
 }  // namespace
 
 Prompt prompt_of(const ModelConfig& config, std::span<const std::int64_t> input_ids, std::span<const Grid> image_grids,
                  std::span<const Grid> video_grids) {
-  const MropePositions positions = mrope_positions(tokens_of(config), input_ids, image_grids, video_grids);
+  const MropePositions positions = mrope_positions(prompt_tokens(config), input_ids, image_grids, video_grids);
   const at::Tensor ids = copy_of(input_ids).unsqueeze(0);  // [S] -> [1, S]
   return {.input_ids = ids,
           .attention_mask = at::ones_like(ids),
@@ -43,7 +33,7 @@ TextInput embed_prompt(const ModelConfig& config, const WeightProvider& weights,
                   .position_ids = prompt.position_ids,
                   .visual_mask = {},
                   .deepstack = {}};
-  const PromptTokens tokens = tokens_of(config);
+  const PromptTokens tokens = prompt_tokens(config);
   const at::Tensor mask =
       prompt.input_ids.eq(tokens.image_token_id).logical_or(prompt.input_ids.eq(tokens.video_token_id));
   const std::int64_t placeholders = mask.sum().item<std::int64_t>();

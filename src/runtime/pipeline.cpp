@@ -21,14 +21,6 @@ std::vector<float> last_row(const HostTensor& logits) {
   return {all.end() - logits.shape.back(), all.end()};
 }
 
-/// Positions of a prompt of a package with pictures.
-MropePositions positions_of(const Prompt& prompt, const PromptTokens& tokens) {
-  std::vector<Grid> image_grids, video_grids;
-  for (const PromptPicture& picture : prompt.pictures)
-    (picture.video ? video_grids : image_grids).push_back(picture.patches.grid);
-  return mrope_positions(tokens, prompt.input_ids, image_grids, video_grids);
-}
-
 /// Text counts on from 0.
 std::vector<std::int64_t> counted(std::size_t count) {
   std::vector<std::int64_t> positions(count);
@@ -52,19 +44,9 @@ HostTensor Pipeline::encode_images(std::span<const Patches> pictures) const {
   if (pictures.empty()) {
     return HostTensor::zeros(embedding_->input(names.image_features).type, {0, config_.decoder.hidden_size});
   }
-  std::vector<float> pixels;
-  std::vector<std::int64_t> grids;
-  std::int64_t patches = 0;
-  for (const Patches& picture : pictures) {
-    pixels.insert(pixels.end(), picture.pixel_values.begin(), picture.pixel_values.end());
-    grids.insert(grids.end(), {picture.grid.t, picture.grid.h, picture.grid.w});
-    patches += picture.grid.patches();
-  }
-  const auto width = static_cast<std::int64_t>(pixels.size()) / patches;
-  const auto count = static_cast<std::int64_t>(pictures.size());
-  NamedTensors outputs = vision_->run(
-      {{names.pixel_values, HostTensor::of({patches, width}, pixels).to(vision_->input(names.pixel_values).type)},
-       {names.image_grid_thw, HostTensor::of({count, 3}, grids)}});
+  const auto [pixel_values, image_grid_thw] = join_patches(pictures);
+  NamedTensors outputs = vision_->run({{names.pixel_values, pixel_values.to(vision_->input(names.pixel_values).type)},
+                                       {names.image_grid_thw, image_grid_thw}});
   return take(outputs, names.vision_output);
 }
 
@@ -83,7 +65,7 @@ Generation Pipeline::generate(const Prompt& prompt, const GenerateOptions& optio
   HostTensor features;
   HostTensor no_features;
   if (!text_only()) {
-    positions = positions_of(prompt, config_.pictures->tokens);
+    positions = prompt_positions(config_.pictures->tokens, prompt);
     std::vector<Patches> pictures;
     for (const PromptPicture& picture : prompt.pictures) pictures.push_back(picture.patches);
     features = encode_images(pictures);

@@ -10,8 +10,10 @@ namespace {
 
 class TorchBackend : public TensorBackend {
  public:
-  std::unique_ptr<WeightBlock> make_weight_block() const override { return make_torch_weight_block(); }
-  void use_single_threaded_tensors() const override { at::set_num_threads(1); }
+  std::unique_ptr<WeightBlock> make_weight_block() const override {
+    at::set_num_threads(1);
+    return make_torch_weight_block();
+  }
   std::vector<ReferenceResult> run_reference(const ReferenceRequest& request) const override {
     at::set_num_threads(request.threads);
     return q3vl::run_reference(request);

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "base/parallel.h"
+#include "package/genai_config.h"
 #include "qwen3vl/contract.h"
 #include "qwen3vl/names.h"
 #include "qwen3vl_export/error.h"
@@ -14,10 +15,6 @@
 
 namespace q3vl {
 namespace {
-
-constexpr const char* kVisionFile = "vision.onnx";
-constexpr const char* kEmbeddingFile = "embedding.onnx";
-constexpr const char* kTextFile = "model.onnx";
 
 /// Indexes of `axis` picked from a float tensor, as float32; axes of size 1 before `axis` are dropped.
 HostTensor pick(const HostTensor& tensor, std::size_t axis, std::span<const std::int64_t> indexes) {
@@ -69,7 +66,7 @@ std::vector<float> logits_row(const HostTensor& logits, std::int64_t row, std::i
 }
 
 DecoderConfig decoder_config(const ModelConfig& config, bool text_only) {
-  return {.file = kTextFile,
+  return {.file = kTextModelFile,
           .hidden_size = config.features_width(),
           .head_size = config.text.head_dim,
           .num_hidden_layers = config.text.num_hidden_layers,
@@ -108,15 +105,7 @@ HostTensor PackageRun::tokens(const VerifyCase& item, const HostTensor* input, s
 /// Their positions: [3, 1, end - begin], or [1, end - begin] in a text-only package.
 HostTensor PackageRun::position_ids(const VerifyCase& item, std::int64_t begin, std::int64_t end) const {
   if (text_only_) return HostTensor::of<std::int64_t>({1, end - begin}, range(begin, end - begin));
-  std::vector<Grid> images;
-  std::vector<Grid> videos;
-  for (const PromptPicture& picture : item.prompt.pictures)
-    (picture.video ? videos : images).push_back(picture.patches.grid);
-  const MropePositions all = mrope_positions({.image_token_id = *config_.image_token_id,
-                                              .video_token_id = *config_.video_token_id,
-                                              .vision_start_token_id = *config_.vision_start_token_id,
-                                              .spatial_merge_size = config_.vision->spatial_merge_size},
-                                             item.prompt.input_ids, images, videos);
+  const MropePositions all = prompt_positions(prompt_tokens(config_), item.prompt);
   std::vector<std::int64_t> chosen;
   for (std::int64_t axis = 0; axis < 3; ++axis) {
     const auto first = all.ids.begin() + axis * length_of(item);
@@ -126,7 +115,7 @@ HostTensor PackageRun::position_ids(const VerifyCase& item, std::int64_t begin, 
 }
 
 std::vector<HostTensor> PackageRun::vision(std::span<const VerifyCase> cases) const {
-  const Session session = probe(kVisionFile, std::nullopt);
+  const Session session = probe(kVisionModelFile, std::nullopt);
   std::vector<HostTensor> results;
   for (const VerifyCase& item : cases) {
     throw_if_interrupted();
@@ -134,19 +123,12 @@ std::vector<HostTensor> PackageRun::vision(std::span<const VerifyCase> cases) co
       results.push_back(HostTensor::zeros(DataType::float32, {0, config_.features_width()}));
       continue;
     }
-    std::vector<float> pixels;
-    std::vector<std::int64_t> grids;
-    for (const PromptPicture& picture : item.prompt.pictures) {
-      const Patches& patches = picture.patches;
-      pixels.insert(pixels.end(), patches.pixel_values.begin(), patches.pixel_values.end());
-      grids.insert(grids.end(), {patches.grid.t, patches.grid.h, patches.grid.w});
-    }
-    const std::int64_t width = config_.vision->patch_values();
-    const HostTensor values = HostTensor::of<float>({static_cast<std::int64_t>(pixels.size()) / width, width}, pixels);
+    std::vector<Patches> pictures;
+    for (const PromptPicture& picture : item.prompt.pictures) pictures.push_back(picture.patches);
+    const auto [pixel_values, image_grid_thw] = join_patches(pictures);
     NamedTensors outputs =
-        session.run({{contract::kPixelValues, values.to(session.input(contract::kPixelValues).type)},
-                     {contract::kImageGridThw,
-                      HostTensor::of<std::int64_t>({static_cast<std::int64_t>(grids.size()) / 3, 3}, grids)}});
+        session.run({{contract::kPixelValues, pixel_values.to(session.input(contract::kPixelValues).type)},
+                     {contract::kImageGridThw, image_grid_thw}});
     results.push_back(take(outputs, contract::kImageFeatures).to(DataType::float32));
   }
   return results;
@@ -154,7 +136,7 @@ std::vector<HostTensor> PackageRun::vision(std::span<const VerifyCase> cases) co
 
 std::vector<std::vector<HostTensor>> PackageRun::embedding(std::span<const VerifyCase> cases,
                                                            std::span<const std::vector<HostTensor>> features) const {
-  const Session session = probe(kEmbeddingFile, std::nullopt);
+  const Session session = probe(kEmbeddingModelFile, std::nullopt);
   std::vector<std::vector<HostTensor>> results;
   for (const std::vector<HostTensor>& list : features) {
     std::vector<HostTensor>& made = results.emplace_back();
@@ -180,8 +162,8 @@ std::vector<TextOutputs> PackageRun::text(std::span<const VerifyCase> cases, std
   for (std::int64_t layer = 1; layer < cfg.num_hidden_layers; ++layer)
     options.taps.push_back({(model / "layers" / layer / "input_layernorm").path() + kNorm, kSumOutput});
   options.taps.push_back({(model / "norm").path() + kNorm, kSumOutput});
-  const Probe copy = probe_model(package_ / kTextFile, options);
-  const Session session(runtime_, copy.model, package_, kTextFile, options_);
+  const Probe copy = probe_model(package_ / kTextModelFile, options);
+  const Session session(runtime_, copy.model, package_, kTextModelFile, options_);
   const DecoderConfig names = decoder_config(config_, text_only_);
 
   std::vector<TextOutputs> results;
@@ -220,7 +202,7 @@ std::vector<TextOutputs> PackageRun::text(std::span<const VerifyCase> cases, std
 }
 
 DecodingOutputs PackageRun::decoding(std::span<const VerifyCase> cases, std::span<const HostTensor> inputs) const {
-  const Decoder decoder(probe(kTextFile, 0), decoder_config(config_, text_only_));
+  const Decoder decoder(probe(kTextModelFile, 0), decoder_config(config_, text_only_));
   return {.growing = steps(decoder, cases, inputs, CacheMode::growing),
           .shared = steps(decoder, cases, inputs, CacheMode::shared),
           .batch = batch(decoder, cases.first(std::min<std::size_t>(2, cases.size())), inputs)};
