@@ -7,6 +7,7 @@ find_package(CLI11 REQUIRED)
 find_package(JPEG REQUIRED)
 find_package(PNG REQUIRED)
 find_package(Protobuf REQUIRED)
+find_package(hwy REQUIRED)  # Highway: kernels for every instruction set, chosen at run time
 
 # LibTorch: its own CMake file drags in every optional back end of the build that made it, so the
 # libraries are named here. Only the modules that load or compute with tensors link them.

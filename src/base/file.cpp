@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -15,6 +16,9 @@ namespace q3vl {
 namespace {
 
 namespace fs = std::filesystem;
+
+// RWF_DONTCACHE of Linux 6.14, which glibc does not name yet. Older systems answer EOPNOTSUPP.
+constexpr int kDontCache = 0x80;
 
 std::string reason(int error) {
   return std::generic_category().message(error);
@@ -56,8 +60,21 @@ std::uint64_t File::size() const {
 }
 
 void File::read_at(std::uint64_t offset, std::span<std::byte> into) const {
+  read(offset, into, 0);
+}
+
+void File::read_once_at(std::uint64_t offset, std::span<std::byte> into) const {
+  read(offset, into, kDontCache);
+}
+
+void File::read(std::uint64_t offset, std::span<std::byte> into, int flags) const {
   while (!into.empty()) {
-    const ssize_t count = ::pread(descriptor_, into.data(), into.size(), static_cast<off_t>(offset));
+    const iovec range{into.data(), into.size()};
+    const ssize_t count = ::preadv2(descriptor_, &range, 1, static_cast<off_t>(offset), flags);
+    if (count < 0 && errno == EOPNOTSUPP && flags != 0) {
+      flags = 0;
+      continue;
+    }
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) fail(ErrorKind::bad_input, path_, "read", errno);
     if (count == 0)
@@ -72,18 +89,43 @@ void File::read_at(std::uint64_t offset, std::span<std::byte> into) const {
 }
 
 void File::write_at(std::uint64_t offset, std::span<const std::byte> bytes) const {
+  write(offset, bytes, 0);
+}
+
+void File::write_once_at(std::uint64_t offset, std::span<const std::byte> bytes) const {
+  if (write(offset, bytes, kDontCache) == kDontCache) return;
+  // A hint: finish() reports what goes wrong on the way to the disk.
+  ::sync_file_range(descriptor_, static_cast<off64_t>(offset), static_cast<off64_t>(bytes.size()),
+                    SYNC_FILE_RANGE_WRITE);
+}
+
+int File::write(std::uint64_t offset, std::span<const std::byte> bytes, int flags) const {
   while (!bytes.empty()) {
-    const ssize_t count = ::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    const iovec range{const_cast<std::byte*>(bytes.data()), bytes.size()};
+    const ssize_t count = ::pwritev2(descriptor_, &range, 1, static_cast<off_t>(offset), flags);
+    if (count < 0 && errno == EOPNOTSUPP && flags != 0) {
+      flags = 0;
+      continue;
+    }
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) fail(ErrorKind::output, path_, fmt::format("write {} bytes", bytes.size()), errno);
     bytes = bytes.subspan(static_cast<std::size_t>(count));
     offset += static_cast<std::uint64_t>(count);
   }
+  return flags;
 }
 
 void File::resize(std::uint64_t size) const {
   if (::ftruncate(descriptor_, static_cast<off_t>(size)) != 0)
     fail(ErrorKind::output, path_, fmt::format("set its size to {} bytes", size), errno);
+}
+
+void File::reserve(std::uint64_t size) const {
+  resize(size);
+  // Not posix_fallocate(): where the file system cannot reserve, it would write to every block.
+  if (size == 0 || ::fallocate(descriptor_, 0, 0, static_cast<off_t>(size)) == 0) return;
+  if (errno != EOPNOTSUPP && errno != ENOSYS)
+    fail(ErrorKind::output, path_, fmt::format("reserve {} bytes", size), errno);
 }
 
 void File::finish() {

@@ -29,17 +29,34 @@ class File {
   /// Reads exactly `into.size()` bytes at `offset`. Throws Error(bad_input) on failure or when the file ends before.
   void read_at(std::uint64_t offset, std::span<std::byte> into) const;
 
+  /// The same for bytes that nobody wants again soon: what the page cache did not hold before, it does not hold
+  /// afterwards, where the system can do that.
+  void read_once_at(std::uint64_t offset, std::span<std::byte> into) const;
+
   /// Writes all of `bytes` at `offset`. Throws Error(output).
   void write_at(std::uint64_t offset, std::span<const std::byte> bytes) const;
 
+  /// The same for bytes that nobody wants soon: they start for the disk at once, so that finish() has less to wait
+  /// for, and where the system can do that they do not stay in the page cache.
+  void write_once_at(std::uint64_t offset, std::span<const std::byte> bytes) const;
+
   /// Sets the file's size, reserving nothing. Throws Error(output).
   void resize(std::uint64_t size) const;
+
+  /// Sets the file's size and reserves room for it on the disk where the file system can. Throws Error(output), when
+  /// the room is not there too.
+  void reserve(std::uint64_t size) const;
 
   /// fsync and close, both checked. Throws Error(output).
   void finish();
 
  private:
   File(std::filesystem::path path, int descriptor) : path_(std::move(path)), descriptor_(descriptor) {}
+
+  // With the flags of preadv2() and pwritev2(), dropped if the system does not know them; write() returns those used.
+  void read(std::uint64_t offset, std::span<std::byte> into, int flags) const;
+  int write(std::uint64_t offset, std::span<const std::byte> bytes, int flags) const;
+
   std::filesystem::path path_;
   int descriptor_;
 };

@@ -12,7 +12,7 @@
 
 namespace q3vl {
 
-/// One block of rows and its float32 form. One a thread; reused from block to block.
+/// One block of rows. One a thread; reused from block to block.
 class WeightBlock {
  public:
   virtual ~WeightBlock() = default;
@@ -22,14 +22,8 @@ class WeightBlock {
   virtual void read(const Checkpoint& checkpoint, const TensorInfo& tensor, std::int64_t row_elements,
                     std::int64_t begin, std::int64_t end) = 0;
 
-  /// The rows' bytes as the checkpoint stores them.
+  /// The rows' bytes as the checkpoint stores them, until the next read.
   virtual std::span<const std::byte> stored() const = 0;
-
-  /// The rows' values, widened exactly to float32. Valid until the next read.
-  virtual std::span<const float> float32() = 0;
-
-  /// The number of values that are NaN or infinite.
-  virtual std::int64_t nonfinite_count() const = 0;
 };
 
 using MakeWeightBlock = std::function<std::unique_ptr<WeightBlock>()>;

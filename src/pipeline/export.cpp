@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <chrono>
+#include <future>
 
 #include "backend/tensor_backend.h"
 #include "base/file.h"
@@ -46,16 +47,17 @@ ExportReport export_package(const ExportRequest& request, const ExportObserver& 
   const int threads = request.threads > 0 ? request.threads : available_processors();
   observer.detail(
       fmt::format("{} weights, {} bytes to write, {} threads", plan.layout.weights().size(), bytes, threads));
-  const std::uint64_t total = bytes_to_encode(plan.layout);
-  const TensorBackend& backend = tensor_backend();
-  write_data_files(plan.layout, {plan.checkpoint.get(), [&] { return backend.make_weight_block(); }}, folder.path(),
-                   threads, [&](std::uint64_t done) {
-                     observer.progress({done, total, "encoded", ""});
-                   });
+  // LibTorch takes most of a second to open. Meanwhile all but the weights is written and checked.
+  std::future<const TensorBackend*> backend = std::async(std::launch::async, [] { return &tensor_backend(); });
+  DataWriter writer(plan.layout, folder.path());
   for (const auto& [file, text] : plan.small_files) write_text_file(folder.path() / file.name, text);
   copy_assets(request.checkpoint, plan.assets, folder.path());
   write_text_file(folder.path() / kManifestFile, plan.manifest_text());
   check_package(plan, folder.path());
+
+  const WeightSource source{plan.checkpoint.get(), [opened = backend.get()] { return opened->make_weight_block(); }};
+  const std::uint64_t total = bytes_to_encode(plan.layout);
+  writer.write(source, threads, [&](std::uint64_t done) { observer.progress({done, total, "encoded", ""}); });
   throw_if_interrupted();
   folder.commit();
 

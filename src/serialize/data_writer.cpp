@@ -1,25 +1,24 @@
 #include "serialize/data_writer.h"
 
-#include <map>
-
-#include "base/file.h"
-
 namespace q3vl {
 
-void write_data_files(const DataLayout& layout, const WeightSource& source, const std::filesystem::path& folder,
-                      int threads, const std::function<void(std::uint64_t done)>& progress) {
-  std::map<std::string, File> files;
+DataWriter::DataWriter(const DataLayout& layout, const std::filesystem::path& folder) : layout_(layout) {
   for (const auto& [name, size] : layout.files()) {
-    File file = File::create(folder / name);
-    file.resize(size);
-    files.emplace(name, std::move(file));
+    const auto [place, added] = files_.try_emplace(name, File::create(folder / name));
+    place->second.file.reserve(size);
   }
-  const auto write = [&](const EncodedRows& rows) {
-    const File& file = files.at(rows.weight->file);
-    for (std::size_t part = 0; part < rows.parts.size(); ++part) file.write_at(rows.offset(part), rows.parts[part]);
+}
+
+void DataWriter::write(const WeightSource& source, int threads,
+                       const std::function<void(std::uint64_t done)>& progress) {
+  const auto write_rows = [&](const EncodedRows& rows) {
+    DataFile& data = files_.at(rows.weight->file);
+    const std::lock_guard lock(data.writing);
+    for (std::size_t part = 0; part < rows.parts.size(); ++part)
+      data.file.write_once_at(rows.offset(part), rows.parts[part]);
   };
-  encode_weights(layout, source, threads, write, progress);
-  for (auto& [name, file] : files) file.finish();
+  encode_weights(layout_, source, threads, write_rows, progress);
+  for (auto& [name, data] : files_) data.file.finish();
 }
 
 }  // namespace q3vl

@@ -2,15 +2,35 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
+#include <mutex>
 
+#include "base/file.h"
 #include "serialize/weight_encoder.h"
 
 namespace q3vl {
 
-/// Writes every data file of `layout` into `folder`, synced to the disk. Bytes between the weights are zero, and none
-/// depends on the number of threads. Memory, `progress` and errors are those of encode_weights(); Error(output) when
-/// the disk fails.
-void write_data_files(const DataLayout& layout, const WeightSource& source, const std::filesystem::path& folder,
-                      int threads, const std::function<void(std::uint64_t done)>& progress);
+class DataWriter {
+ public:
+  /// Creates every data file of `layout` in `folder` in its full size, with room for it on the disk. `layout` must
+  /// outlive the writer. Throws Error(output), when the disk is too small too.
+  DataWriter(const DataLayout& layout, const std::filesystem::path& folder);
+
+  /// Fills the files and syncs them to the disk; once. Bytes between the weights are zero, and none depends on the
+  /// number of threads. Threads, memory, `progress` and errors are those of encode_weights(); Error(output) when the
+  /// disk fails.
+  void write(const WeightSource& source, int threads, const std::function<void(std::uint64_t done)>& progress);
+
+ private:
+  /// The system lets one thread write to a file at a time. The others wait for it here, since there they would spin
+  /// and keep a processor from encoding.
+  struct DataFile {
+    File file;
+    std::mutex writing;
+  };
+
+  const DataLayout& layout_;
+  std::map<std::string, DataFile> files_;
+};
 
 }  // namespace q3vl

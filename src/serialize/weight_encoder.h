@@ -31,10 +31,10 @@ struct EncodedRows {
   }
 };
 
-/// Reads every weight of `layout` in blocks of a few MiB, encodes them and gives them to `visit`, on `threads` threads
-/// at once. Memory is one block a thread, whatever the model's size. `progress` gets the bytes of the checkpoint done
-/// so far; its calls do not overlap. Throws Error(bad_input) for weights that cannot be read, are NaN or infinite or do
-/// not fit their encoding.
+/// Reads every weight of `layout` in blocks of a few MiB, encodes them and gives them to `visit`, which is called by
+/// several threads at once. At most `threads` of them encode; two more read or are in `visit` meanwhile. Memory is one
+/// block a thread, whatever the model's size. `progress` gets the bytes of the checkpoint done so far; its calls do not
+/// overlap. Throws Error(bad_input) for weights that cannot be read, are NaN or infinite or do not fit their encoding.
 void encode_weights(const DataLayout& layout, const WeightSource& source, int threads,
                     const std::function<void(const EncodedRows&)>& visit,
                     const std::function<void(std::uint64_t done)>& progress);

@@ -3,10 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 
-#include "base/half.h"
 #include "base/parallel.h"
+#include "kernels/convert.h"
 #include "quant/encoder.h"
 #include "qwen3vl_export/error.h"
 
@@ -14,19 +13,6 @@ namespace q3vl {
 namespace {
 
 constexpr std::uint64_t kBlockBytes = 4U << 20;
-
-/// Widens elements of one of the three weight types.
-void widen(DataType type, std::span<const std::byte> stored, float* out) {
-  if (type == DataType::float32) {
-    std::memcpy(out, stored.data(), stored.size());
-    return;
-  }
-  for (std::size_t i = 0; i < stored.size() / 2; ++i) {
-    std::uint16_t bits = 0;
-    std::memcpy(&bits, stored.data() + 2 * i, sizeof(bits));
-    out[i] = type == DataType::bfloat16 ? bfloat16_to_float32(bits) : float16_to_float32(bits);
-  }
-}
 
 /// Elements of `type` that lie at `offset` of a file, widened, on several threads.
 void read_widened(const File& file, std::uint64_t offset, DataType type, std::span<float> into, int threads) {
@@ -36,7 +22,7 @@ void read_widened(const File& file, std::uint64_t offset, DataType type, std::sp
     const std::size_t count = std::min(block, into.size() - begin);
     std::vector<std::byte> bytes(count * size_of(type));
     file.read_at(offset + begin * size_of(type), bytes);
-    widen(type, bytes, into.data() + begin);
+    widen_to_float32(type, bytes, into.data() + begin);
   });
 }
 
@@ -72,8 +58,9 @@ HostTensor read_placed(const PlacedWeight& placed, const Shape& shape, const std
     file.read_at(placed.part_offsets[0] + static_cast<std::uint64_t>(begin) * data.row_bytes, codes);
     file.read_at(placed.part_offsets[1] + static_cast<std::uint64_t>(begin) * scales.row_bytes,
                  std::as_writable_bytes(std::span(row_scales)));
-    const std::vector<float> found = dequantize_rows(request.encoding, codes, row_scales, rows, request.columns);
-    std::ranges::copy(found, values.begin() + begin * request.columns);
+    dequantize_rows(request.encoding, codes, row_scales, request.columns,
+                    values.subspan(static_cast<std::size_t>(begin * request.columns),
+                                   static_cast<std::size_t>(rows * request.columns)));
   });
   return tensor;
 }
