@@ -18,7 +18,9 @@ using nlohmann::json;
 
 class Export : public CommandLineTest {
  protected:
-  CommandResult run(std::vector<std::string> arguments = {}) const { return run_command(command(std::move(arguments))); }
+  CommandResult run(std::vector<std::string> arguments = {}) const {
+    return run_command(command(std::move(arguments)));
+  }
 
   void expect_refusal(int code, const std::string& message, std::vector<std::string> arguments = {}) const {
     arguments.emplace_back("-q");

@@ -25,8 +25,8 @@ class TorchWeightBlock : public WeightBlock {
   }
 
  private:
-  at::Tensor pool_;     // bytes, grown to the largest block so far
-  at::Tensor stored_;   // over the pool, in the stored type
+  at::Tensor pool_;    // bytes, grown to the largest block so far
+  at::Tensor stored_;  // over the pool, in the stored type
 };
 
 }  // namespace
