@@ -1,9 +1,11 @@
 # Writes the table of compiled-in recipes from configs/recipes/*.json.
-file(GLOB recipe_files CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/configs/recipes/*.json)
+file(GLOB names RELATIVE ${CMAKE_SOURCE_DIR}/configs/recipes CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/configs/recipes/*.json)
+list(TRANSFORM names REPLACE "\\.json$" "")
+list(SORT names)  # without the ending: int4 before int4-rtn
 set(rows "")
-foreach(file IN LISTS recipe_files)
+foreach(name IN LISTS names)
+  set(file ${CMAKE_SOURCE_DIR}/configs/recipes/${name}.json)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
-  get_filename_component(name ${file} NAME_WE)
   file(READ ${file} text)
   string(APPEND rows "    {\"${name}\", R\"json(${text})json\"},\n")
 endforeach()

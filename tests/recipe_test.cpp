@@ -29,8 +29,12 @@ class RecipeFile : public testing::Test {
   std::filesystem::path path_ = folder_ / "recipe.json";
 };
 
-TEST_F(RecipeFile, TheDefaultIsInt4WithEverythingElseStored) {
-  const Recipe recipe = resolve_recipe("int4", {});
+class Int4Recipe : public testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Both, Int4Recipe, testing::Values("int4", "int4-rtn"),
+                         [](const auto& name) { return name.index == 0 ? "Default" : "RoundToNearest"; });
+
+TEST_P(Int4Recipe, QuantizesTheDecoderAndStoresEverythingElse) {
+  const Recipe recipe = resolve_recipe(GetParam(), {});
   const EncodingPolicy policy = recipe.policy();
   const Encoding int4{.format = Encoding::Format::block_quantized, .bits = 4, .block_size = 32, .quantizer = "rtn"};
   for (const Role role : {Role::attention_q, Role::attention_k, Role::attention_v, Role::attention_o, Role::mlp_gate,
@@ -67,8 +71,9 @@ TEST_F(RecipeFile, AResolvedRecipeIsARecipe) {
 }
 
 TEST_F(RecipeFile, UnknownThingsAreRefused) {
-  EXPECT_EQ(refusal_of("int5", {}),
-            "the recipe \"int5\" is not known; known are fp16, fp32, int4, int8, or the path of a recipe file");
+  EXPECT_EQ(
+      refusal_of("int5", {}),
+      "the recipe \"int5\" is not known; known are fp16, fp32, int4, int4-rtn, int8, or the path of a recipe file");
   EXPECT_EQ(refusal_of("./none.json", {}), "./none.json: cannot open: No such file or directory");
   EXPECT_EQ(refusal_of("int4", {.target = "tpu", .text = {}, .embedding = {}, .vision = {}, .logits = {}}),
             "--target is \"tpu\", expected cpu, the only target there is");

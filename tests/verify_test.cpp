@@ -794,6 +794,30 @@ TEST(VerifyQuality, ValuesThatAreNotFiniteDoNotPass) {
   FAIL() << "there is no such initializer";
 }
 
+TEST(VerifyQuality, IsHeldAgainstTheCheckpointNotThePackage) {
+  const Changed copy(package("tiny-a", {"--recipe", "fp32"}));
+  const onnx::ModelProto model = copy.model("model.onnx");
+  for (const onnx::TensorProto& tensor : model.graph().initializer()) {
+    if (tensor.name() != "model.language_model.layers.2.mlp.up_proj.weight") continue;
+    // The sign of a bfloat16: the package computes well with a weight that is not the checkpoint's.
+    const Flip flip(copy.path() / "model.onnx.data", std::stoull(tensor.external_data(1).value()) + 1, 7);
+    const CommandResult result = verify(copy.path(), "tiny-a", {"--checks", "quality", "--max-kld", "1e-9"});
+    EXPECT_EQ(result.exit_code, kVerificationFailed) << result.out;
+    EXPECT_THAT(result.out, HasSubstr("nats, more than the 1e-09 of --max-kld\n"));
+    return;
+  }
+  FAIL() << "there is no such initializer";
+}
+
+TEST(Verify, AShortDataFileEndsNoOtherCheck) {
+  const Changed copy(package("tiny-a"));
+  fs::resize_file(copy.path() / "vision.onnx.data", fs::file_size(copy.path() / "vision.onnx.data") / 2);
+  const json report = verify_json(copy.path(), "tiny-a", {}, kVerificationFailed);
+  EXPECT_TRUE(report["graph"]["ok"]) << report["graph"];
+  EXPECT_THAT(joined(report["weights"]["findings"]), HasSubstr("vision.onnx.data: is "));
+  EXPECT_THAT(joined(report["numerics"]["findings"]), HasSubstr("vision.onnx"));
+}
+
 TEST(VerifyGraph, ComparesConfigsAndCopiedFilesToo) {
   const auto findings = [&](const std::function<void(const fs::path&)>& harm) {
     const Changed copy(package("tiny-a"));

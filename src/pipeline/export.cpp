@@ -44,7 +44,7 @@ ExportReport export_package(const ExportRequest& request, const ExportObserver& 
   for (const ExportedFile& file : report.files) bytes += file.bytes;
   folder.require_free_space(bytes);
 
-  const int threads = request.threads > 0 ? request.threads : available_processors();
+  const int threads = encoding_threads(request.threads);
   observer.detail(
       fmt::format("{} weights, {} bytes to write, {} threads", plan.layout.weights().size(), bytes, threads));
   // LibTorch takes most of a second to open. Meanwhile all but the weights is written and checked.

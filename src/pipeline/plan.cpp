@@ -6,7 +6,6 @@
 
 #include <algorithm>
 
-#include "base/parallel.h"
 #include "pipeline/package_plan.h"
 #include "serialize/role_sizes.h"
 #include "serialize/weight_encoder.h"
@@ -44,11 +43,11 @@ std::uint64_t free_space(const std::filesystem::path& output) {
   return std::filesystem::space(folder).available;
 }
 
-// Measured on exports of the tiny and the 4B model: what LibTorch and its libraries take, and for each thread a block
-// of rows, its float32 form and its encoded parts. A graph is held as nodes, as a message and as bytes, and once more
-// in checks.
-constexpr std::uint64_t kProgramBytes = 160'000'000;
-constexpr std::uint64_t kThreadBytes = 35'000'000;
+// Measured on exports of the tiny model to the 32B, with 1 to 16 threads: what LibTorch and its libraries take with the
+// blocks that are read and written, and for each thread that encodes one block more. A graph is held as nodes, as a
+// message and as bytes, and once more in checks.
+constexpr std::uint64_t kProgramBytes = 174'000'000;
+constexpr std::uint64_t kThreadBytes = 5'500'000;
 constexpr std::uint64_t kGraphFactor = 16;
 
 }  // namespace
@@ -81,7 +80,7 @@ PlanReport plan_package(const ExportRequest& request, const ExportObserver& obse
                              .roles = roles_in(sizes, data)});
     graph_bytes += report.graphs.back().bytes;
   }
-  const auto threads = static_cast<std::uint64_t>(request.threads > 0 ? request.threads : available_processors());
+  const auto threads = static_cast<std::uint64_t>(encoding_threads(request.threads));
   report.memory_bytes = kProgramBytes + threads * kThreadBytes + graph_bytes * kGraphFactor;
   return report;
 }

@@ -39,6 +39,10 @@ void encode_weights(const DataLayout& layout, const WeightSource& source, int th
                     const std::function<void(const EncodedRows&)>& visit,
                     const std::function<void(std::uint64_t done)>& progress);
 
+/// The threads that encode when `requested` are asked for; 0 means as many as there are processors, but no more than
+/// keep up with any disk.
+int encoding_threads(int requested);
+
 /// The bytes of the checkpoint that encode_weights() will read.
 std::uint64_t bytes_to_encode(const DataLayout& layout);
 

@@ -45,7 +45,8 @@ void add_package_options(CLI::App& app, ExportRequest& request) {
       ->check(CLI::PositiveNumber)
       ->type_name("PIXELS");
   app.add_flag("--allow-unused", request.allow_unused, "Accept tensors that are not part of the model");
-  app.add_option("--threads", request.threads, "Threads that encode weights (one a processor); the bytes are the same")
+  app.add_option("--threads", request.threads,
+                 "Threads that encode weights (one a processor, at most 16); the bytes are the same")
       ->check(CLI::PositiveNumber)
       ->type_name("N");
 }
