@@ -310,6 +310,49 @@ TEST(Files, WriteAndReadBack) {
   EXPECT_NO_THROW(sync_folder(folder.path()));
 }
 
+/// The disk, and a file system that lives in memory and so has no page cache to spare.
+class FileSystems : public testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(All, FileSystems, testing::Values("/tmp", "/dev/shm"),
+                         [](const auto& root) { return root.index == 0 ? "Disk" : "Memory"; });
+
+TEST_P(FileSystems, HoldWhatIsWrittenAndReadOnce) {
+  const TemporaryFolder folder{GetParam()};
+  std::string text(3'000'001, '\0');
+  for (std::size_t i = 0; i < text.size(); ++i) text[i] = static_cast<char>(i * i % 251);
+  File file = File::create(folder / "f");
+  file.reserve(text.size() + 10);
+  const auto bytes = std::as_bytes(std::span(text));
+  file.write_once_at(1'000'001, bytes.subspan(1'000'001));
+  file.write_once_at(0, bytes.first(1'000'001));
+  file.finish();
+  EXPECT_EQ(read_bytes(folder / "f"), text + std::string(10, '\0'));
+
+  const File read = File::open(folder / "f");
+  std::string found(text.size() - 7, '\0');
+  read.read_once_at(7, std::as_writable_bytes(std::span(found)));
+  EXPECT_EQ(found, text.substr(7));
+  EXPECT_EQ(
+      refusal(ErrorKind::bad_input, [&] { read.read_once_at(text.size(), std::as_writable_bytes(std::span(found))); }),
+      (folder / "f").string() +
+          ": ends at byte 3000011, expected 2999984 bytes more; the file was cut short or "
+          "changed while it was read");
+  EXPECT_EQ(refusal(ErrorKind::output, [&] { read.write_once_at(0, bytes.first(5)); }),
+            (folder / "f").string() + ": cannot write 5 bytes: Bad file descriptor");
+}
+
+TEST(Files, RoomIsTakenBeforeItIsFilled) {
+  const TemporaryFolder folder{"/dev/shm"};
+  File file = File::create(folder / "f");
+  file.reserve(1'000'000);
+  struct stat status {};
+  ASSERT_EQ(::stat((folder / "f").c_str(), &status), 0);
+  EXPECT_EQ(status.st_size, 1'000'000);
+  EXPECT_GE(status.st_blocks * 512, 1'000'000);
+  EXPECT_EQ(refusal(ErrorKind::output, [&] { file.reserve(UINT64_C(1) << 50); }),
+            (folder / "f").string() + ": cannot reserve 1125899906842624 bytes: No space left on device");
+  EXPECT_NO_THROW(File::create(folder / "empty").reserve(0));
+}
+
 TEST(Files, ErrorsNameThePathAndTheReason) {
   const TemporaryFolder folder;
   const std::string root = folder.path().string();

@@ -45,15 +45,15 @@ HWY_INLINE void codes_of(const float* values, float scale, int bits, std::uint8_
   const auto reciprocal = hn::Set(kFloats, scale == 0.0F ? 0.0F : 1.0F / scale);
   const auto zero_point = hn::Set(kFloats, static_cast<float>(1 << (bits - 1)));
   const auto last = hn::Set(kFloats, static_cast<float>((1 << bits) - 1));
-  // Truncating x + 0.5 rounds halves up but for the float32 just below 0.5, where the sum is rounded to 1; with the one
-  // below 0.5 as the summand it is right for every x of this range.
-  const auto nearly_half = hn::Set(kFloats, 0x1.fffffep-2F);
+  // Truncating x + 0.5 rounds halves up where that sum is exact, as it is here: a place below 1 is a multiple of 2^-23,
+  // the unit of the product that the zero point was added to.
+  const auto half = hn::Set(kFloats, 0.5F);
   const auto byte_unit = hn::Set(kFloats, 0x1p23F);  // added to a whole number, it leaves that in the lowest byte
   const std::size_t lanes = hn::Lanes(kFloats);
   for (std::size_t i = 0; i < kBlock; i += lanes) {
     // Not MulAdd: it rounds once on some machines and twice on others.
     const auto place = hn::Add(hn::Mul(hn::LoadU(kFloats, values + i), reciprocal), zero_point);
-    const auto code = hn::Trunc(hn::Add(hn::Min(place, last), nearly_half));
+    const auto code = hn::Trunc(hn::Add(hn::Min(place, last), half));
     hn::StoreU(hn::TruncateTo(kCodes, hn::BitCast(kWords, hn::Add(code, byte_unit))), kCodes, codes + i);
   }
 }

@@ -12,8 +12,8 @@ namespace q3vl {
 
 class TemporaryFolder {
  public:
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "q3vl_test_XXXXXX").string();
+  explicit TemporaryFolder(const std::filesystem::path& parent = std::filesystem::temp_directory_path()) {
+    std::string name = (parent / "q3vl_test_XXXXXX").string();
     if (!::mkdtemp(name.data())) throw std::runtime_error("cannot create " + name);
     path_ = name;
   }
