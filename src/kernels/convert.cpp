@@ -1,5 +1,6 @@
 #include "kernels/convert.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "qwen3vl_export/error.h"
@@ -173,7 +174,7 @@ void widen_to_float32(DataType type, std::span<const std::byte> stored, float* i
     case DataType::float16:
       return HWY_DYNAMIC_DISPATCH(widen_float16)(stored.data(), count, into);
     case DataType::float32:
-      std::memcpy(into, stored.data(), stored.size());
+      std::ranges::copy(stored, reinterpret_cast<std::byte*>(into));
       return;
     default:
       fail_for(type);

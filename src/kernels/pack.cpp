@@ -1,6 +1,6 @@
 #include "kernels/pack.h"
 
-#include <cstring>
+#include <algorithm>
 
 // Highway compiles what follows once for each instruction set, and the tables at the end choose at run time.
 #undef HWY_TARGET_INCLUDE
@@ -55,14 +55,14 @@ HWY_EXPORT(unpack_nibbles);
 
 void pack_codes(std::span<const std::uint8_t> codes, int bits, std::byte* into) {
   if (bits == 8)
-    std::memcpy(into, codes.data(), codes.size());
+    std::ranges::copy(std::as_bytes(codes), into);
   else
     HWY_DYNAMIC_DISPATCH(pack_nibbles)(codes.data(), codes.size() / 2, reinterpret_cast<std::uint8_t*>(into));
 }
 
 void unpack_codes(const std::byte* packed, int bits, std::span<std::uint8_t> codes) {
   if (bits == 8)
-    std::memcpy(codes.data(), packed, codes.size());
+    std::copy_n(packed, codes.size(), std::as_writable_bytes(codes).begin());
   else
     HWY_DYNAMIC_DISPATCH(unpack_nibbles)(reinterpret_cast<const std::uint8_t*>(packed), codes.size() / 2, codes.data());
 }
