@@ -152,14 +152,15 @@ std::vector<ExportedFile> files_of(const ExtractionPlan& plan, const std::filesy
 void write_shard(const Checkpoint& checkpoint, const Shard& shard, const std::filesystem::path& folder,
                  std::vector<std::byte>& buffer, const std::function<void(std::uint64_t)>& copied) {
   File file = File::create(folder / shard.name);
+  file.reserve(shard.header.size() + shard.bytes);
   file.write_at(0, std::as_bytes(std::span(shard.header)));
   for (const Move& move : shard.moves)
     for (std::uint64_t done = 0; done < move.source->bytes; done += buffer.size()) {
       throw_if_interrupted();
       const std::span block =
           std::span(buffer).first(std::min<std::uint64_t>(buffer.size(), move.source->bytes - done));
-      checkpoint.shards()[move.source->shard].read_at(move.source->offset + done, block);
-      file.write_at(shard.header.size() + move.target.begin + done, block);
+      checkpoint.shards()[move.source->shard].read_once_at(move.source->offset + done, block);
+      file.write_once_at(shard.header.size() + move.target.begin + done, block);
       copied(block.size());
     }
   file.finish();
