@@ -29,10 +29,13 @@ Json measure_kernels(const Settings& settings);
 Json measure_export(const Settings& settings);
 Json measure_memory(const Settings& settings);
 
-/// What `qwen3vl-export plan` tells.
+/// A folder in Settings::out for what one run writes, which nothing else is called: it is deleted with all that it
+/// holds.
+std::filesystem::path scratch_folder(const Settings& settings);
+
 struct PackageSizes {
-  std::uint64_t checkpoint_bytes;  ///< that an export reads
-  std::uint64_t package_bytes;
+  std::uint64_t checkpoint_bytes;  ///< of its shards
+  std::uint64_t package_bytes;     ///< as `qwen3vl-export plan` tells
 };
 PackageSizes package_sizes(const Settings& settings, const std::filesystem::path& checkpoint);
 

@@ -15,6 +15,7 @@ namespace fs = std::filesystem;
 constexpr std::array kCaches = {"warm", "cold"};
 constexpr std::array kPrograms = {"export", "floor", "floor overlapped"};
 constexpr double kFewPages = 0.01;  // what may be missing of a warm checkpoint, and be left of a cold one
+constexpr int kMoreReads = 3;
 
 struct Run {
   int round;
@@ -30,7 +31,7 @@ class ExportBenchmark {
         checkpoint_(checkpoint),
         shards_(shards_of(checkpoint)),
         package_bytes_(package_bytes),
-        scratch_(settings.out / "scratch") {}
+        scratch_(scratch_folder(settings)) {}
 
   /// The kinds of runs take turns, so that what else goes on in the machine falls on all of them; each round begins
   /// with another one.
@@ -57,7 +58,12 @@ class ExportBenchmark {
     ::sync();  // what the run before left, the room of its files that is given back too
     const bool warm = cache == "warm";
     (warm ? warm_page_cache : drop_from_page_cache)(shards_);
-    const double share = page_cache_share(shards_);
+    double share = page_cache_share(shards_);
+    // A full cache may give up pages that were read once for others of the same file; those that are read again stay.
+    for (int again = 0; warm && share < 1 - kFewPages && again < kMoreReads; ++again) {
+      warm_page_cache(shards_);
+      share = page_cache_share(shards_);
+    }
     if (warm ? share < 1 - kFewPages : share > kFewPages)
       fmt::print("note: the page cache holds {:.0f} % of the checkpoint before this {} run\n", share * 100, cache);
     return share;
@@ -126,18 +132,21 @@ std::pair<Json, std::string> sum_up(const std::vector<Run>& runs) {
       const Spread user_seconds = spread(values(runs, cache, program, user));
       const Spread system_seconds = spread(values(runs, cache, program, system));
       const Spread bytes = spread(values(runs, cache, program, memory));
-      const Spread export_ratio = ratio(runs, cache, program);
       summary.push_back({{"cache", cache},
                          {"program", program},
                          {"wall_seconds", to_json(seconds)},
                          {"user_seconds", to_json(user_seconds)},
                          {"system_seconds", to_json(system_seconds)},
-                         {"peak_memory_bytes", to_json(bytes)},
-                         {"export_ratio", to_json(export_ratio)}});
+                         {"peak_memory_bytes", to_json(bytes)}});
       columns += fmt::format("\t{}\t{}\t{}", seconds.median, seconds.min, seconds.max);
-      fmt::print("{:<6} {:<16} {:>8.2f} {:>8.2f} {:>8.2f} {:>8.2f} {:>8.2f} {:>10.0f}  {:.2f} ({:.2f} to {:.2f})\n",
-                 cache, program, seconds.median, seconds.min, seconds.max, user_seconds.median, system_seconds.median,
-                 bytes.median / (1U << 20), export_ratio.median, export_ratio.min, export_ratio.max);
+      fmt::print("{:<6} {:<16} {:>8.2f} {:>8.2f} {:>8.2f} {:>8.2f} {:>8.2f} {:>10.0f}", cache, program, seconds.median,
+                 seconds.min, seconds.max, user_seconds.median, system_seconds.median, bytes.median / (1U << 20));
+      if (program != kPrograms.front()) {
+        const Spread over = ratio(runs, cache, program);
+        summary.back()["export_ratio"] = to_json(over);
+        fmt::print("  {:.2f} ({:.2f} to {:.2f})", over.median, over.min, over.max);
+      }
+      fmt::print("\n");
     }
     columns += "\n";
   }

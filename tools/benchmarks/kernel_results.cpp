@@ -19,9 +19,11 @@ struct Rates {
 };
 
 /// Kernel by kernel, each with the best instruction set first: the one that an export takes.
-std::vector<Rates> rates_of(const Json& benchmarks) {
+std::vector<Rates> rates_of(std::vector<Json> benchmarks) {
+  // Google Benchmark lists them in the random order of their runs; the index is that of their registration.
+  std::ranges::stable_sort(benchmarks, {}, [](const Json& run) { return run.at("family_index").get<int>(); });
   std::vector<Rates> all;
-  std::map<std::string, std::size_t> kernels;  // in the order in which they come
+  std::map<std::string, std::size_t> kernels;  // in their order
   for (const Json& run : benchmarks) {
     if (run.at("run_type") != "iteration") continue;
     const std::string name = run.at("run_name");
@@ -46,7 +48,7 @@ Json measure_kernels(const Settings& settings) {
              fmt::format("--benchmark_repetitions={}", settings.rounds), "--benchmark_enable_random_interleaving=true",
              "--benchmark_out_format=json", fmt::format("--benchmark_out={}", raw.string())});
   const Json measured = Json::parse(read_text_file(raw));
-  const std::vector<Rates> all = rates_of(measured.at("benchmarks"));
+  const std::vector<Rates> all = rates_of(measured.at("benchmarks").get<std::vector<Json>>());
 
   Json results = Json::array();
   std::string columns = fmt::format("# {}; one thread, medians of {} runs\n", machine_name(), settings.rounds);

@@ -38,7 +38,7 @@ void print(const Run& run) {
 std::optional<Run> measure(const Settings& settings, const std::string& size, std::optional<int> threads) {
   const fs::path checkpoint = make_checkpoint(settings, size, true);
   const PackageSizes sizes = package_sizes(settings, checkpoint);
-  const fs::path scratch = settings.out / "scratch";
+  const fs::path scratch = scratch_folder(settings);
   fs::remove_all(scratch);
   fs::create_directories(scratch);
   ::sync();

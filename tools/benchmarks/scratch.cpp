@@ -1,4 +1,4 @@
-// Synthetic checkpoints, kept from run to run.
+// What measurements keep on the disk: synthetic checkpoints from run to run, packages for one.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,11 +11,16 @@ namespace q3vl {
 
 namespace fs = std::filesystem;
 
+fs::path scratch_folder(const Settings& settings) {
+  return settings.out / "qwen3vl-bench-scratch";
+}
+
 PackageSizes package_sizes(const Settings& settings, const fs::path& checkpoint) {
   const ChildResult plan =
       run_child({settings.program("qwen3vl-export"), "plan", checkpoint, "--recipe", kRecipe, "--json", "--quiet"});
-  const Json json = Json::parse(plan.output);
-  return {json.at("checkpoint_bytes"), json.at("total_bytes")};
+  std::uint64_t checkpoint_bytes = 0;
+  for (const fs::path& shard : shards_of(checkpoint)) checkpoint_bytes += fs::file_size(shard);
+  return {checkpoint_bytes, Json::parse(plan.output).at("total_bytes")};
 }
 
 fs::path scratch_checkpoint(const Settings& settings, const std::string& size, bool sparse) {
