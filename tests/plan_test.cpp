@@ -147,6 +147,13 @@ TEST_F(Plan, ReadsNoWeightAndWritesNothing) {
   EXPECT_FALSE(fs::exists(folder_ / "a"));
 }
 
+TEST_F(Plan, ReadsATiedEmbeddingOnceForBothOfItsForms) {
+  const fs::path file = checkpoint("tiny") / "model.safetensors";
+  std::uint64_t header = 0;
+  std::ifstream(file, std::ios::binary).read(reinterpret_cast<char*>(&header), sizeof(header));
+  EXPECT_EQ(plan(checkpoint("tiny"), {"-q"})["checkpoint_bytes"], fs::file_size(file) - sizeof(header) - header);
+}
+
 TEST_F(Plan, NeedsNoLibTorch) {
   const fs::path alone = folder_ / "qwen3vl-export";  // without the library that belongs beside it
   fs::copy_file(Q3VL_EXPORT_BINARY, alone);

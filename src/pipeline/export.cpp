@@ -56,7 +56,7 @@ ExportReport export_package(const ExportRequest& request, const ExportObserver& 
   check_package(plan, folder.path());
 
   const WeightSource source{plan.checkpoint.get(), [opened = backend.get()] { return opened->make_weight_block(); }};
-  const std::uint64_t total = bytes_to_encode(plan.layout);
+  const std::uint64_t total = bytes_to_encode(plan.layout, *plan.checkpoint);
   writer.write(source, threads, [&](std::uint64_t done) { observer.progress({done, total, "encoded", ""}); });
   throw_if_interrupted();
   folder.commit();

@@ -58,7 +58,7 @@ PlanReport plan_package(const ExportRequest& request, const ExportObserver& obse
                     .graphs = {},
                     .files = plan.files(),
                     .total_bytes = 0,
-                    .checkpoint_bytes = bytes_to_encode(plan.layout),
+                    .checkpoint_bytes = bytes_to_encode(plan.layout, *plan.checkpoint),
                     .free_disk_bytes = free_space(request.output),
                     .memory_bytes = 0};
   for (const ExportedFile& file : report.files) report.total_bytes += file.bytes;

@@ -158,7 +158,7 @@ WeightsCheck check_weights(const PackagePlan& plan, const fs::path& package, int
   WeightsCheck check;
   check.run = true;
   const TensorBackend& backend = tensor_backend();
-  const std::uint64_t total = bytes_to_encode(plan.layout);
+  const std::uint64_t total = bytes_to_encode(plan.layout, *plan.checkpoint);
   check.findings = weight_differences(plan.layout, {plan.checkpoint.get(), [&] { return backend.make_weight_block(); }},
                                       package, threads, [&](std::uint64_t done) {
                                         observer.progress({done, total, "compared", ""});

@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <semaphore>
+#include <string>
 #include <vector>
 
 #include "base/parallel.h"
@@ -24,25 +26,44 @@ constexpr int kWaitingThreads = 2;
 // Two encode 5 GB of bfloat16 a second and more.
 constexpr int kEnoughEncoders = 16;
 
-/// Rows [begin, end) of one weight.
-struct Job {
-  const PlacedWeight* weight;
+/// A tensor of the checkpoint and the weights that it becomes: a tied embedding is looked up in one form and multiplied
+/// with in another, and is read once for both.
+struct Source {
   const TensorInfo* tensor;
-  std::int64_t begin;
-  std::int64_t end;
+  std::vector<const PlacedWeight*> weights;
+
+  /// As a matrix the tensor is the same for each of its weights.
+  const WeightRequest& request() const { return *weights.front()->request; }
+  std::uint64_t row_bytes() const { return static_cast<std::uint64_t>(request().columns) * size_of(request().stored); }
 };
 
-std::uint64_t stored_row_bytes(const WeightRequest& request) {
-  return static_cast<std::uint64_t>(request.columns) * size_of(request.stored);
+/// Rows [begin, end) of a tensor.
+struct Job {
+  const Source* source;
+  std::int64_t begin;
+  std::int64_t end;
+
+  std::uint64_t bytes() const { return source->row_bytes() * static_cast<std::uint64_t>(end - begin); }
+};
+
+/// In the order of the layout.
+std::vector<Source> sources_of(const DataLayout& layout, const Checkpoint& checkpoint) {
+  std::vector<Source> sources;
+  std::map<std::string, std::size_t> places;
+  for (const PlacedWeight& weight : layout.weights()) {
+    const auto [place, added] = places.try_emplace(weight.request->name, sources.size());
+    if (added) sources.push_back({checkpoint.find(weight.request->name), {}});
+    sources[place->second].weights.push_back(&weight);
+  }
+  return sources;
 }
 
-std::vector<Job> jobs_of(const DataLayout& layout, const Checkpoint& checkpoint) {
+std::vector<Job> jobs_of(const std::vector<Source>& sources) {
   std::vector<Job> jobs;
-  for (const PlacedWeight& weight : layout.weights()) {
-    const WeightRequest& request = *weight.request;
-    const auto rows = std::max<std::int64_t>(1, static_cast<std::int64_t>(kBlockBytes / stored_row_bytes(request)));
-    for (std::int64_t begin = 0; begin < request.rows; begin += rows)
-      jobs.push_back({&weight, checkpoint.find(request.name), begin, std::min(begin + rows, request.rows)});
+  for (const Source& source : sources) {
+    const auto rows = std::max<std::int64_t>(1, static_cast<std::int64_t>(kBlockBytes / source.row_bytes()));
+    for (std::int64_t begin = 0; begin < source.request().rows; begin += rows)
+      jobs.push_back({&source, begin, std::min(begin + rows, source.request().rows)});
   }
   return jobs;
 }
@@ -65,15 +86,10 @@ class EncoderSlot {
   std::counting_semaphore<>& slots_;
 };
 
-/// The job's bytes in the checkpoint.
-std::uint64_t bytes_of(const Job& job) {
-  return stored_row_bytes(*job.weight->request) * static_cast<std::uint64_t>(job.end - job.begin);
-}
-
-/// Encodes what `scratch` has read. The result lies in `scratch` or, where the package stores the checkpoint's own
-/// bytes, is its block.
-std::vector<std::span<const std::byte>> encode(const Job& job, const Checkpoint& checkpoint, Scratch& scratch) {
-  const WeightRequest& request = *job.weight->request;
+/// Encodes what `scratch` has read for one of the tensor's weights. The result lies in `scratch` or, where the package
+/// stores the checkpoint's own bytes, is its block.
+std::vector<std::span<const std::byte>> encode(const Job& job, const WeightRequest& request,
+                                               const Checkpoint& checkpoint, Scratch& scratch) {
   const bool as_stored = request.encoding.format == Encoding::Format::stored;
   std::vector<std::span<std::byte>> parts;
   scratch.parts.resize(std::max(scratch.parts.size(), request.parts.size()));
@@ -82,7 +98,7 @@ std::vector<std::span<const std::byte>> encode(const Job& job, const Checkpoint&
     parts.emplace_back(scratch.parts[i]);
   }
   const auto fail = [&](const std::string& reason) {
-    const std::string shard = checkpoint.shards()[job.tensor->shard].path().string();
+    const std::string shard = checkpoint.shards()[job.source->tensor->shard].path().string();
     throw Error(ErrorKind::bad_input, fmt::format("{}: tensor \"{}\" {}", shard, request.name, reason));
   };
   const std::span<const std::byte> stored = scratch.block->stored();
@@ -106,10 +122,9 @@ int encoding_threads(int requested) {
   return requested > 0 ? requested : std::min(available_processors(), kEnoughEncoders);
 }
 
-std::uint64_t bytes_to_encode(const DataLayout& layout) {
+std::uint64_t bytes_to_encode(const DataLayout& layout, const Checkpoint& checkpoint) {
   std::uint64_t bytes = 0;
-  for (const PlacedWeight& weight : layout.weights())
-    bytes += stored_row_bytes(*weight.request) * static_cast<std::uint64_t>(weight.request->rows);
+  for (const Source& source : sources_of(layout, checkpoint)) bytes += source.tensor->bytes;
   return bytes;
 }
 
@@ -117,23 +132,25 @@ void encode_weights(const DataLayout& layout, const WeightSource& source, int th
                     const std::function<void(const EncodedRows&)>& visit,
                     const std::function<void(std::uint64_t done)>& progress) {
   const Checkpoint& checkpoint = *source.checkpoint;
-  const std::vector<Job> jobs = jobs_of(layout, checkpoint);
-  const int workers = threads + kWaitingThreads;
+  const std::vector<Source> sources = sources_of(layout, checkpoint);
+  const std::vector<Job> jobs = jobs_of(sources);
   std::counting_semaphore<> encoders(threads);
   std::mutex mutex;
   std::uint64_t done = 0;
-  parallel_for(jobs.size(), workers, [&](std::size_t index) {
+  parallel_for(jobs.size(), threads + kWaitingThreads, [&](std::size_t index) {
     thread_local Scratch scratch;
     if (!scratch.block) scratch.block = source.make_block();
     const Job& job = jobs[index];
-    scratch.block->read(checkpoint, *job.tensor, job.weight->request->columns, job.begin, job.end);
-    const std::vector<std::span<const std::byte>> parts = [&] {
-      const EncoderSlot slot(encoders);
-      return encode(job, checkpoint, scratch);
-    }();
-    visit({job.weight, job.begin, job.end, parts});
+    scratch.block->read(checkpoint, *job.source->tensor, job.source->request().columns, job.begin, job.end);
+    for (const PlacedWeight* weight : job.source->weights) {
+      const std::vector<std::span<const std::byte>> parts = [&] {
+        const EncoderSlot slot(encoders);
+        return encode(job, *weight->request, checkpoint, scratch);
+      }();
+      visit({weight, job.begin, job.end, parts});
+    }
     const std::lock_guard lock(mutex);
-    done += bytes_of(job);
+    done += job.bytes();
     progress(done);
   });
 }

@@ -31,10 +31,11 @@ struct EncodedRows {
   }
 };
 
-/// Reads every weight of `layout` in blocks of a few MiB, encodes them and gives them to `visit`, which is called by
-/// several threads at once. At most `threads` of them encode; two more read or are in `visit` meanwhile. Memory is one
-/// block a thread, whatever the model's size. `progress` gets the bytes of the checkpoint done so far; its calls do not
-/// overlap. Throws Error(bad_input) for weights that cannot be read, are NaN or infinite or do not fit their encoding.
+/// Reads every tensor of `layout` once, in blocks of a few MiB, encodes them and gives them to `visit`, which is called
+/// by several threads at once. At most `threads` of them encode; two more read or are in `visit` meanwhile. Memory is
+/// one block a thread, whatever the model's size. `progress` gets the bytes of the checkpoint done so far; its calls do
+/// not overlap. Throws Error(bad_input) for weights that cannot be read, are NaN or infinite or do not fit their
+/// encoding.
 void encode_weights(const DataLayout& layout, const WeightSource& source, int threads,
                     const std::function<void(const EncodedRows&)>& visit,
                     const std::function<void(std::uint64_t done)>& progress);
@@ -43,7 +44,7 @@ void encode_weights(const DataLayout& layout, const WeightSource& source, int th
 /// keep up with any disk.
 int encoding_threads(int requested);
 
-/// The bytes of the checkpoint that encode_weights() will read.
-std::uint64_t bytes_to_encode(const DataLayout& layout);
+/// The bytes of the checkpoint that encode_weights() will read: each tensor once, however many weights it becomes.
+std::uint64_t bytes_to_encode(const DataLayout& layout, const Checkpoint& checkpoint);
 
 }  // namespace q3vl
