@@ -8,6 +8,7 @@
 #include <mutex>
 #include <semaphore>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/parallel.h"
@@ -46,7 +47,7 @@ struct Job {
   std::uint64_t bytes() const { return source->row_bytes() * static_cast<std::uint64_t>(end - begin); }
 };
 
-/// In the order of the layout.
+/// In the order in which they lie in the shards: the system reads ahead.
 std::vector<Source> sources_of(const DataLayout& layout, const Checkpoint& checkpoint) {
   std::vector<Source> sources;
   std::map<std::string, std::size_t> places;
@@ -55,6 +56,8 @@ std::vector<Source> sources_of(const DataLayout& layout, const Checkpoint& check
     if (added) sources.push_back({checkpoint.find(weight.request->name), {}});
     sources[place->second].weights.push_back(&weight);
   }
+  std::ranges::sort(sources, {},
+                    [](const Source& source) { return std::pair(source.tensor->shard, source.tensor->offset); });
   return sources;
 }
 

@@ -12,7 +12,7 @@
 namespace q3vl {
 
 /// What is exported to, in every measurement.
-inline constexpr const char* kRecipe = "int4";
+inline constexpr const char* kRecipe = "int4-rtn";
 
 struct Settings {
   std::filesystem::path programs;  ///< the folder of this project's programs
