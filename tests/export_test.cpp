@@ -1,5 +1,6 @@
 // The exporter as its users meet it: the command line, its files, its refusals word for word, and what stays behind.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <chrono>
@@ -115,6 +116,21 @@ TEST_F(Export, BytesDoNotDependOnThreads) {
   fs::remove_all(out_);
   ASSERT_EQ(run({"--threads", "7"}).exit_code, 0);
   EXPECT_EQ(tree(out_), one);
+}
+
+TEST_F(Export, HoldsNoTensorWhole) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "the sanitizer's own memory hides the program's";
+#endif
+  SynthOptions wide = tiny();
+  wide.sparse = true;
+  wide.model.text.vocab_size = 4'000'000;
+  make(wide);
+  ASSERT_GT(fs::file_size(checkpoint_ / "model.safetensors"), 500'000'000) << "nearly all of it is one tensor";
+  ASSERT_EQ(run({"--embedding", "int4", "-q"}).exit_code, 0);
+  rusage usage{};
+  ASSERT_EQ(::getrusage(RUSAGE_CHILDREN, &usage), 0);
+  EXPECT_LT(usage.ru_maxrss, 300'000) << "KiB at the largest of all exports so far";
 }
 
 TEST_F(Export, TextAloneIsALoadablePackage) {
