@@ -122,9 +122,12 @@ void File::resize(std::uint64_t size) const {
 
 void File::reserve(std::uint64_t size) const {
   resize(size);
+  if (size == 0) return;
   // Not posix_fallocate(): where the file system cannot reserve, it would write to every block.
-  if (size == 0 || ::fallocate(descriptor_, 0, 0, static_cast<off_t>(size)) == 0) return;
-  if (errno != EOPNOTSUPP && errno != ENOSYS)
+  int status = 0;
+  do status = ::fallocate(descriptor_, 0, 0, static_cast<off_t>(size));
+  while (status != 0 && errno == EINTR);
+  if (status != 0 && errno != EOPNOTSUPP && errno != ENOSYS)
     fail(ErrorKind::output, path_, fmt::format("reserve {} bytes", size), errno);
 }
 

@@ -15,7 +15,7 @@ HWY_BEFORE_NAMESPACE();
 namespace q3vl::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Sixteen lanes at most: the same code then works on every row, whose tail is a copy of a vector's length.
+// No more lanes than that, so that a tail, which goes through a copy of a whole vector, stays cheap.
 constexpr hn::CappedTag<float, 16> kFloats{};
 using Floats = decltype(kFloats);
 using Words = hn::Rebind<std::uint32_t, Floats>;

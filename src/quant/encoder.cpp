@@ -1,8 +1,8 @@
 #include "quant/encoder.h"
 
 #include <fmt/format.h>
-
 #include <hwy/aligned_allocator.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>

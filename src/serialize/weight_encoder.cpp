@@ -21,10 +21,14 @@ namespace {
 // Read and encoded at once. The system starts each write for the disk by itself, so that small ones cost it dearly.
 constexpr std::uint64_t kBlockBytes = 4U << 20;
 
+// So many rows end where a page of the file ends, since rows of nearly all matrices are multiples of 64 bytes. Where
+// two blocks share a page, the second may have to wait until it is read back from the disk.
+constexpr std::int64_t kRowsToAPage = 64;
+
 // Threads beyond those that encode: while some wait for the disk, as many as may encode still do.
 constexpr int kWaitingThreads = 2;
 
-// Two encode 5 GB of bfloat16 a second and more.
+// Each takes in some 4 GB of bfloat16 a second: no disk keeps up with so many.
 constexpr int kEnoughEncoders = 16;
 
 /// A tensor of the checkpoint and the weights that it becomes: a tied embedding is looked up in one form and multiplied
@@ -64,7 +68,8 @@ std::vector<Source> sources_of(const DataLayout& layout, const Checkpoint& check
 std::vector<Job> jobs_of(const std::vector<Source>& sources) {
   std::vector<Job> jobs;
   for (const Source& source : sources) {
-    const auto rows = std::max<std::int64_t>(1, static_cast<std::int64_t>(kBlockBytes / source.row_bytes()));
+    const auto fitting = std::max<std::int64_t>(1, static_cast<std::int64_t>(kBlockBytes / source.row_bytes()));
+    const std::int64_t rows = fitting < kRowsToAPage ? fitting : fitting / kRowsToAPage * kRowsToAPage;
     for (std::int64_t begin = 0; begin < source.request().rows; begin += rows)
       jobs.push_back({&source, begin, std::min(begin + rows, source.request().rows)});
   }
