@@ -17,7 +17,7 @@ constexpr std::size_t kMoreThanABlock = (8U << 20) + 4321;
 
 /// Copies `input` into `output` with the options, and returns what came of it.
 CommandResult copy(const fs::path& input, const fs::path& output, std::vector<std::string> options) {
-  std::vector<std::string> arguments = {Q3VL_COPY_FLOOR, "copy", input, "--output", output};
+  std::vector<std::string> arguments = {Q3VL_COPY_FLOOR, input, "--output", output};
   arguments.insert(arguments.end(), options.begin(), options.end());
   return run_command(arguments);
 }
@@ -53,15 +53,6 @@ TEST(CopyFloor, OutputThatIsThereIsLeftAlone) {
   write_bytes(folder / "output", "precious");
   EXPECT_EQ(copy(folder / "input", folder / "output", {"--bytes", "1"}).exit_code, 1);
   EXPECT_EQ(read_bytes(folder / "output"), "precious");
-}
-
-TEST(CopyFloor, WarmsAndDropsFiles) {
-  const TemporaryFolder folder;
-  write_bytes(folder / "input", std::string(kMoreThanABlock, 'x'));
-  for (const char* command : {"warm", "drop"}) {
-    EXPECT_EQ(run_command({Q3VL_COPY_FLOOR, command, folder / "input"}).exit_code, 0);
-    EXPECT_EQ(run_command({Q3VL_COPY_FLOOR, command, folder / "missing"}).exit_code, 1);
-  }
 }
 
 }  // namespace

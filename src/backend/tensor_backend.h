@@ -47,7 +47,7 @@ class TensorBackend {
  public:
   virtual ~TensorBackend() = default;
 
-  /// A block for reading rows of weights. Its user reads on several threads, so LibTorch's own stay out of the way.
+  /// A block for reading rows of weights.
   virtual std::unique_ptr<WeightBlock> make_weight_block() const = 0;
 
   /// The forward pass of Qwen3-VL in float32 for every case. A layer's weights are asked for once, whatever the number

@@ -43,8 +43,8 @@ class File {
   /// Sets the file's size, reserving nothing. Throws Error(output).
   void resize(std::uint64_t size) const;
 
-  /// Sets the file's size and reserves room for it on the disk where the file system can. Throws Error(output), when
-  /// the room is not there too.
+  /// Sets the file's size and reserves room for it on the disk where the file system can. Throws Error(output),
+  /// also when the room is not there.
   void reserve(std::uint64_t size) const;
 
   /// fsync and close, both checked. Throws Error(output).

@@ -13,7 +13,7 @@ namespace q3vl {
 class DataWriter {
  public:
   /// Creates every data file of `layout` in `folder` in its full size, with room for it on the disk. `layout` must
-  /// outlive the writer. Throws Error(output), when the disk is too small too.
+  /// outlive the writer. Throws Error(output), also when the disk is too small.
   DataWriter(const DataLayout& layout, const std::filesystem::path& folder);
 
   /// Fills the files and syncs them to the disk; once. Bytes between the weights are zero, and none depends on the

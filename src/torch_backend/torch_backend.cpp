@@ -10,10 +10,7 @@ namespace {
 
 class TorchBackend : public TensorBackend {
  public:
-  std::unique_ptr<WeightBlock> make_weight_block() const override {
-    at::set_num_threads(1);
-    return make_torch_weight_block();
-  }
+  std::unique_ptr<WeightBlock> make_weight_block() const override { return make_torch_weight_block(); }
   std::vector<ReferenceResult> run_reference(const ReferenceRequest& request) const override {
     at::set_num_threads(request.threads);
     return q3vl::run_reference(request);

@@ -9,6 +9,7 @@
 #include <cstdio>
 
 #include "base/file.h"
+#include "program.h"
 #include "qwen3vl_export/error.h"
 
 namespace {
@@ -74,10 +75,5 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    return run(argc, argv);
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "error: {}\n", error.what());
-    return 1;
-  }
+  return run_program([&] { return run(argc, argv); });
 }

@@ -1,13 +1,11 @@
 // The floor that an export is held against: its bytes read and as many as it makes written, and nothing computed.
-#include <fmt/format.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <cstdio>
 #include <thread>
 
 #include "base/file.h"
-#include "page_cache.h"
+#include "program.h"
 #include "qwen3vl_export/error.h"
 
 namespace {
@@ -26,7 +24,7 @@ std::uint64_t share(std::uint64_t bytes, std::uint64_t done, std::uint64_t all) 
 
 class Input {
  public:
-  explicit Input(const Files& paths) {
+  explicit Input(const std::vector<fs::path>& paths) {
     for (const fs::path& path : paths) {
       files_.push_back(File::open(path));
       bytes_ += files_.back().size();
@@ -97,7 +95,7 @@ void copy_overlapped(const Input& input, const File& output, std::uint64_t bytes
 }
 
 struct Arguments {
-  Files files;
+  std::vector<fs::path> files;
   fs::path output;
   std::uint64_t bytes = 0;
   bool overlap = false;
@@ -122,36 +120,21 @@ int run(int argc, char** argv) {
   CLI::App app(
       "The floor that an export is held against: reads all of FILES and writes BYTES, in blocks of 8 MiB, and syncs.",
       "qwen3vl-copy-floor");
-  app.require_subcommand(1);
-  const auto command = [&](const char* name, const char* description) {
-    CLI::App* added = app.add_subcommand(name, description);
-    added->add_option("FILES", arguments.files, "the files to read")->required();
-    return added;
-  };
-  CLI::App* copying = command("copy", "read the files and write as much as asked for");
-  copying->add_option("-o,--output", arguments.output, "the file to write, which must not exist")->required();
-  copying->add_option("--bytes", arguments.bytes, "how many bytes to write")->required();
-  copying->add_flag("--overlap", arguments.overlap, "read and write in two threads");
-  const CLI::App* warming = command("warm", "read the files, so that the page cache holds them");
-  const CLI::App* dropping = command("drop", "drop the files from the page cache");
+  app.add_option("FILES", arguments.files, "the files to read")->required();
+  app.add_option("-o,--output", arguments.output, "the file to write, which must not exist")->required();
+  app.add_option("--bytes", arguments.bytes, "how many bytes to write")->required();
+  app.add_flag("--overlap", arguments.overlap, "read and write in two threads");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 1;
   }
-  if (copying->parsed()) copy(arguments);
-  if (warming->parsed()) warm_page_cache(arguments.files);
-  if (dropping->parsed()) drop_from_page_cache(arguments.files);
+  copy(arguments);
   return 0;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    return run(argc, argv);
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "error: {}\n", error.what());
-    return 1;
-  }
+  return run_program([&] { return run(argc, argv); });
 }

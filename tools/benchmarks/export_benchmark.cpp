@@ -74,9 +74,8 @@ class ExportBenchmark {
       return run_child({settings_.program("qwen3vl-export"), checkpoint_, "--output", scratch_ / "package", "--recipe",
                         kRecipe, "--quiet"})
           .usage;
-    std::vector<std::string> arguments = {
-        settings_.program("qwen3vl-copy-floor"), "copy", "--output", scratch_ / "floor", "--bytes",
-        std::to_string(package_bytes_)};
+    std::vector<std::string> arguments = {settings_.program("qwen3vl-copy-floor"), "--output", scratch_ / "floor",
+                                          "--bytes", std::to_string(package_bytes_)};
     if (program == "floor overlapped") arguments.emplace_back("--overlap");
     arguments.insert(arguments.end(), shards_.begin(), shards_.end());
     return run_child(arguments).usage;
