@@ -94,7 +94,8 @@ TEST_F(Inspect, GraphsHaveTheContractsInputsAndOutputs) {
   for (const char* line : {"  in   past_key_values.0–3.key    float32 [batch_size, 2, past_sequence_length, 32]\n",
                            "  out  present.0–3.value          float32 [batch_size, 2, total_sequence_length, 32]\n",
                            "  out  logits                     float32 [batch_size, 1, 2048]\n",
-                           "  29 × com.microsoft.MatMulNBits: 4 bits, blocks of 32\n"})
+                           "  28 × com.microsoft.MatMulNBits: 4 bits, blocks of 32\n",
+                           "   1 × com.microsoft.MatMulNBits: 8 bits, blocks of 128\n"})
     EXPECT_NE(text.find(line), std::string::npos) << line << text;
 }
 
@@ -142,15 +143,17 @@ TEST_F(Inspect, GraphsAreCounted) {
 }
 
 TEST_F(Inspect, SharedBytesAreFound) {
-  make_package({"--embedding", "int4"});
+  make_package({"--text", "int4", "--embedding", "int4"});
   const json found = report(out_);
   const json& table = data_of(found, "embedding.onnx.data");
-  // The codes, half a byte a weight, and a float32 scale for each block of 32: all of it is the head's too.
-  constexpr std::int64_t kTable = kVocabulary * kHidden / 2 + kVocabulary * kHidden / 32 * 4;
+  // The codes, half a byte a weight, a float16 scale for each block of 32 and half a byte of zero point: all of it is
+  // the head's too.
+  constexpr std::int64_t kBlocks = kHidden / 32;
+  constexpr std::int64_t kTable = kVocabulary * (kHidden / 2 + kBlocks * 2 + kBlocks / 2);
   EXPECT_EQ(table["used_bytes"], kTable);
   EXPECT_EQ(table["shared_bytes"], kTable);
   EXPECT_EQ(table["graphs"], json({"embedding.onnx", "model.onnx"}));
-  EXPECT_EQ(table["initializers"], 4);
+  EXPECT_EQ(table["initializers"], 6);
   for (const json& data : found["data_files"]) {
     EXPECT_EQ(data["bytes"], fs::file_size(out_ / data["name"].get<std::string>()));
     EXPECT_EQ(data["used_bytes"].get<std::int64_t>() + data["unused_bytes"].get<std::int64_t>(), data["bytes"]);
@@ -245,7 +248,7 @@ TEST_F(Inspect, ADataFileThatWasCutShortIsReported) {
 }
 
 TEST_F(Inspect, ADataFileThatIsGoneIsReported) {
-  make_package({"--embedding", "int4"});
+  make_package({"--text", "int4", "--embedding", "int4"});
   fs::remove(out_ / "embedding.onnx.data");
   const json found = report(out_);
   std::multiset<std::string> messages;
@@ -286,7 +289,7 @@ TEST_F(Inspect, APackageOfPartsOrWithoutManifestIsSound) {
   EXPECT_EQ(found["manifest"], nullptr);
   EXPECT_EQ(found["notes"],
             json::array({"there is no manifest.json: nothing says how the package was made", no_genai}));
-  EXPECT_EQ(graph_of(found, "model.onnx")["quantized"][0]["nodes"], 4 * 7 + 1);
+  EXPECT_EQ(graph_of(found, "model.onnx")["quantized"][0]["nodes"], 4 * 7);
 }
 
 TEST_F(Inspect, DamagedFilesOfAPackageAreReported) {

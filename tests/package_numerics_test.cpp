@@ -2,12 +2,14 @@
 // untied, unsorted DeepStack taps, heads · head_dim ≠ hidden_size, blocks that overhang. The reference itself is held
 // to Hugging Face's recorded values by reference_test.cpp.
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <fstream>
 #include <random>
 
+#include "base/half.h"
 #include "checkpoint/checkpoint.h"
 #include "reference/model.h"
 #include "reference/vision.h"
@@ -174,38 +176,74 @@ class PackageNumerics : public testing::Test {
   std::unique_ptr<Checkpoint> checkpoint_;
 };
 
-/// The weights that a package holds, by checkpoint name: block-quantised ones as (code − 2^(bits−1)) · scale, read here
-/// byte by byte as ONNX Runtime documents them; all others from the checkpoint.
+using Initializers = std::map<std::string, InitializerSummary>;
+
+Initializers initializers_of(const fs::path& model) {
+  Initializers initializers;
+  for (const InitializerSummary& item : read_model_summary(model).initializers) initializers.emplace(item.name, item);
+  return initializers;
+}
+
+/// A block-quantised weight of a package, read byte by byte as ONNX Runtime documents it.
+class StoredBlocks {
+ public:
+  /// `codes` is the initializer of the codes, `weight` the checkpoint's name.
+  StoredBlocks(const fs::path& package, const Initializers& initializers, const std::string& codes,
+               const std::string& weight, int bits)
+      : bits_(bits), blocks_(initializers.at(weight + ".scales").shape[1]) {
+    const auto bytes_of = [&](const std::string& name) {
+      const auto& external = *initializers.at(name).external;
+      return read_bytes(package / external.location).substr(external.offset, external.length);
+    };
+    codes_ = bytes_of(codes);
+    scales_ = bytes_of(weight + ".scales");
+    if (initializers.contains(weight + ".zero_points")) zero_points_ = bytes_of(weight + ".zero_points");
+    const Shape& shape = initializers.at(codes).shape;
+    row_bytes_ = element_count(shape) / shape[0];
+    block_size_ = row_bytes_ * 8 / bits / blocks_;
+  }
+
+  float value(std::int64_t row, std::int64_t column) const {
+    const std::int64_t block = column / block_size_;
+    const int code = entry(codes_, row * row_bytes_, column);
+    const int zero_point = zero_points_.empty() ? 1 << (bits_ - 1) : entry(zero_points_, row * zero_bytes(), block);
+    std::uint16_t scale = 0;
+    std::memcpy(&scale, scales_.data() + (row * blocks_ + block) * 2, 2);
+    return static_cast<float>(code - zero_point) * float16_to_float32(scale);
+  }
+
+ private:
+  std::int64_t zero_bytes() const { return (blocks_ * bits_ + 7) / 8; }
+
+  /// Entry `index` of packed numbers that begin at byte `begin`, low bits first.
+  int entry(const std::string& packed, std::int64_t begin, std::int64_t index) const {
+    const auto byte = static_cast<unsigned char>(packed[static_cast<std::size_t>(begin + index * bits_ / 8)]);
+    return byte >> (index * bits_ % 8) & ((1 << bits_) - 1);
+  }
+
+  int bits_;
+  std::int64_t blocks_;
+  std::int64_t row_bytes_ = 0;
+  std::int64_t block_size_ = 0;
+  std::string codes_, scales_, zero_points_;
+};
+
+/// The weights that a package holds, by checkpoint name: block-quantised ones as (code − zero point) · scale, all
+/// others from the checkpoint.
 reference::WeightProvider package_weights(const fs::path& package, const Checkpoint& checkpoint,
                                           const std::string& graph, bool tied) {
   std::map<std::string, at::Tensor> quantized;
-  std::map<std::string, InitializerSummary> initializers;
-  for (const InitializerSummary& item : read_model_summary(package / graph).initializers)
-    initializers.emplace(item.name, item);
-  const auto bytes_of = [&](const InitializerSummary& item) {
-    const std::string all = read_bytes(package / item.external->location);
-    return all.substr(item.external->offset, item.external->length);
-  };
+  const Initializers initializers = initializers_of(package / graph);
   for (const auto& [name, item] : initializers) {
-    const bool int4 = name.ends_with(".int4");
-    if (!int4 && !name.ends_with(".int8")) continue;
-    const std::string weight = name.substr(0, name.size() - 5);
+    const std::size_t dot = name.rfind(".int");
+    if (dot == std::string::npos) continue;
+    const std::string weight = name.substr(0, dot);
+    const StoredBlocks stored(package, initializers, name, weight, std::stoi(name.substr(dot + 4)));
     const Shape& shape = checkpoint.find(weight)->shape;
-    const std::string codes = bytes_of(item);
-    const std::string scale_bytes = bytes_of(initializers.at(weight + ".scales"));
-    std::vector<float> scales(scale_bytes.size() / sizeof(float));
-    std::memcpy(scales.data(), scale_bytes.data(), scale_bytes.size());
-    const std::int64_t blocks = item.shape[1];
-    const std::int64_t block_size = item.shape[2] * (int4 ? 2 : 1);
     at::Tensor values = at::empty(shape, at::kFloat);
     auto* out = values.data_ptr<float>();
     for (std::int64_t row = 0; row < shape[0]; ++row)
-      for (std::int64_t column = 0; column < shape[1]; ++column) {
-        const std::int64_t place = row * blocks * block_size + column;
-        const auto byte = static_cast<unsigned char>(codes[static_cast<std::size_t>(int4 ? place / 2 : place)]);
-        const int code = int4 ? (place % 2 != 0 ? byte >> 4 : byte & 15) - 8 : byte - 128;
-        *out++ = static_cast<float>(code) * scales[static_cast<std::size_t>(row * blocks + column / block_size)];
-      }
+      for (std::int64_t column = 0; column < shape[1]; ++column) *out++ = stored.value(row, column);
     quantized[tied && weight == "model.language_model.embed_tokens.weight" ? "lm_head.weight" : weight] = values;
   }
   EXPECT_GT(quantized.size(), 5U);
@@ -233,13 +271,14 @@ TEST_F(PackageNumerics, WithoutDeepStack) {
                             reference::checkpoint_weights(*checkpoint_));
 }
 
-/// Accuracy level 0 multiplies in float32, so that what differs is the graph alone.
-std::vector<std::string> float_recipe(const TemporaryFolder& folder, const std::string& precision, int block_size) {
-  const std::string path = folder / (precision + ".json");
-  // int8 at accuracy level 0 is refused, being slow: its activations are int8.
-  std::ofstream(path)
-      << R"({"target": "cpu", "text": {"precision": ")" << precision << R"(", "block_size": )" << block_size
-      << R"(, "accuracy_level": 0, "logits": "all"}, "embedding": {"precision": "fp32"}, "vision": {"precision": "fp32"}})";
+/// Accuracy level 0 multiplies in float32, so that what differs is the graph alone. int8 and int2 are refused there,
+/// being slow: their activations are int8.
+std::vector<std::string> float_recipe(const TemporaryFolder& folder, int block_size, bool symmetric) {
+  const std::string path = folder / "float.json";
+  std::ofstream(path) << fmt::format(
+      R"({{"target": "cpu", "text": {{"precision": "int4", "block_size": {}, "symmetric": {}, "accuracy_level": 0,
+          "logits": "all"}}, "embedding": {{"precision": "fp32"}}, "vision": {{"precision": "fp32"}}}})",
+      block_size, symmetric);
   return {"--recipe", path};
 }
 
@@ -247,7 +286,8 @@ TEST_F(PackageNumerics, Int4IsTheFloatPathOnDequantizedWeights) {
   make(odd_model(2));
   for (const int block_size : {16, 32, 128}) {
     SCOPED_TRACE(block_size);
-    const fs::path package = exported("int4_" + std::to_string(block_size), float_recipe(folder_, "int4", block_size));
+    const fs::path package =
+        exported("int4_" + std::to_string(block_size), float_recipe(folder_, block_size, block_size == 32));
     expect_equal_to_reference(package, config_, package_weights(package, *checkpoint_, "model.onnx", false));
   }
 }
@@ -256,7 +296,7 @@ TEST_F(PackageNumerics, ATiedInt4HeadIsTheFloatPathOnDequantizedWeights) {
   SynthOptions options{.model = synth_preset("tiny")};
   make(options);
   ASSERT_TRUE(config_.text.tie_word_embeddings);
-  const fs::path package = exported("int4", float_recipe(folder_, "int4", 32));
+  const fs::path package = exported("int4", float_recipe(folder_, 32, false));
   ModelConfig untied = config_;  // the package's head is quantised, its embedding is not
   untied.text.tie_word_embeddings = false;
   expect_equal_to_reference(package, untied, package_weights(package, *checkpoint_, "model.onnx", true));
@@ -264,34 +304,20 @@ TEST_F(PackageNumerics, ATiedInt4HeadIsTheFloatPathOnDequantizedWeights) {
 
 TEST_F(PackageNumerics, AQuantizedEmbeddingIsLookedUpExactly) {
   make(odd_model(2));
-  for (const char* precision : {"int4", "int8"}) {
+  for (const int bits : {2, 4, 8}) {
+    const std::string precision = fmt::format("int{}", bits);
     const fs::path package = exported(precision, {"--embedding", precision});
-    std::map<std::string, InitializerSummary> found;
-    for (const InitializerSummary& item : read_model_summary(package / "embedding.onnx").initializers)
-      found.emplace(item.name, item);
+    const Initializers initializers = initializers_of(package / "embedding.onnx");
     const std::string name = "model.language_model.embed_tokens.weight";
-    const InitializerSummary& codes = found.at(name + "." + precision + ".rows");
-    const InitializerSummary& scales = found.at(name + ".scales");
-    const std::string bytes = read_bytes(package / codes.external->location);
-    const int bits = precision == std::string("int4") ? 4 : 8;
+    const StoredBlocks stored(package, initializers, name + "." + precision + ".rows", name, bits);
     const Pipeline pipeline(OnnxRuntime(), package);
     const std::vector<std::int64_t> ids = {0, 7, 150};
     const at::Tensor rows = tensor_of(pipeline.embed(
         ints({1, 3}, ids), HostTensor::zeros(DataType::float32, {0, config_.features_width()})));  // [1, 3, (1+D)·H]
     for (std::size_t i = 0; i < ids.size(); ++i)
       for (std::int64_t column = 0; column < config_.features_width(); ++column) {
-        float expected = 0.0F;  // the DeepStack levels of a text token
-        if (column < config_.text.hidden_size) {
-          const auto byte = static_cast<unsigned char>(
-              bytes[codes.external->offset + static_cast<std::uint64_t>(ids[i] * codes.shape[1] + column * bits / 8)]);
-          const int code = bits == 8 ? byte - 128 : (column % 2 != 0 ? byte >> 4 : byte & 15) - 8;
-          float scale = 0.0F;
-          std::memcpy(&scale,
-                      bytes.data() + scales.external->offset +
-                          static_cast<std::uint64_t>(ids[i] * scales.shape[1] + column / 32) * sizeof(float),
-                      sizeof(scale));
-          expected = static_cast<float>(code) * scale;
-        }
+        // The DeepStack levels of a text token are zeros.
+        const float expected = column < config_.text.hidden_size ? stored.value(ids[i], column) : 0.0F;
         ASSERT_EQ(rows[0][static_cast<std::int64_t>(i)][column].item<float>(), expected)
             << precision << " id " << ids[i] << " column " << column;
       }

@@ -95,7 +95,7 @@ INSTANTIATE_TEST_SUITE_P(Recipes, Plan,
                          });
 
 TEST_F(Plan, CountsEachRole) {
-  const json announced = plan(checkpoint("tiny"), {"--embedding", "int4"});
+  const json announced = plan(checkpoint("tiny"), {"--text", "int4", "--embedding", "int4"});
   const TextConfig text = synth_preset("tiny").text;
   const auto layers = text.num_hidden_layers;
   const auto role = [&](const std::string& name) {
@@ -104,14 +104,17 @@ TEST_F(Plan, CountsEachRole) {
         if (row["role"] == name) return row;
     return json();
   };
-  // 32 weights of four bits and a float32 scale are 20 bytes.
-  const auto int4_bytes = [](std::int64_t rows, std::int64_t columns) { return rows * ((columns + 31) / 32) * 20; };
+  // 32 weights of four bits and a float16 scale are 18 bytes; two zero points share one.
+  const auto int4_bytes = [](std::int64_t rows, std::int64_t columns) {
+    const std::int64_t blocks = (columns + 31) / 32;
+    return rows * (blocks * 18 + (blocks + 1) / 2);
+  };
   const std::int64_t q_width = text.num_attention_heads * text.head_dim;
   EXPECT_EQ(role("attention_q"), json({{"role", "attention_q"},
-                                       {"encoding", "int4-block32-rtn"},
-                                       {"types", "uint8 + float32"},
+                                       {"encoding", "int4-block32-grid-asym"},
+                                       {"types", "uint8 + float16 + uint8"},
                                        {"weights", layers},
-                                       {"tensors", 2 * layers},
+                                       {"tensors", 3 * layers},
                                        {"bytes", layers * int4_bytes(q_width, text.hidden_size)}}));
   EXPECT_EQ(role("norm")["weights"], 4 * layers + 1);
   EXPECT_EQ(role("norm")["bytes"], 4 * (layers * 2 * (text.hidden_size + text.head_dim) + text.hidden_size));
@@ -167,8 +170,9 @@ TEST_F(Plan, NeedsNoLibTorch) {
 TEST_F(Plan, IsTextForPeople) {
   const CommandResult result = run(checkpoint("tiny"), {});
   EXPECT_EQ(result.exit_code, 0);
-  for (const char* part : {"vision.onnx: visual tower, fp32, ", "  attention_q    int4-block32-rtn ", "\nfiles:\n",
-                           "  manifest.json ", "  total ", "reads ", " of memory; ", " free on the disk\n"})
+  for (const char* part :
+       {"vision.onnx: visual tower, fp32, ", "  attention_q    int4-block32-grid-asym ", "\nfiles:\n",
+        "  manifest.json ", "  total ", "reads ", " of memory; ", " free on the disk\n"})
     EXPECT_THAT(result.out, HasSubstr(part));
   EXPECT_THAT(result.err, HasSubstr("max_length is 4096 tokens of the model's 4096"));
 }
@@ -183,9 +187,9 @@ TEST_F(Plan, RefusesWhatTheExportRefuses) {
   EXPECT_EQ(refusal(folder_ / "none", {"-q"}), "3 qwen3vl-export: " + (folder_ / "none/config.json").string() +
                                                    ": cannot open: No such file or directory\n");
   EXPECT_EQ(refusal(source, {"--recipe", "int3", "-q"}),
-            "2 qwen3vl-export: the recipe \"int3\" is not known; known are fp16, fp32, int4, int4-rtn, int8, or the "
-            "path of a "
-            "recipe file\n");
+            "2 qwen3vl-export: the recipe \"int3\" is not known; known are fp16, fp32, int4, int4-mixed, int4-rtn, "
+            "int4-small, int8, or "
+            "the path of a recipe file\n");
   EXPECT_EQ(refusal(source, {"--nonsense"}),
             "2 qwen3vl-export: The following argument was not expected: --nonsense; see qwen3vl-export plan --help\n");
   const CommandResult nothing = run_command({Q3VL_EXPORT_BINARY, "plan"});

@@ -18,11 +18,13 @@ struct ExportRequest {
   std::filesystem::path output;
   std::string recipe = "int4";  ///< a name, or the path of a file
   std::string target;
-  std::string text;       ///< int4, int8, fp16, fp32
-  std::string embedding;  ///< int4, int8, fp16, fp32
+  std::string text;       ///< a spec, as in "int4" or "int4-block64-grid-asym"; docs/RECIPES.md
+  std::string embedding;  ///< a spec
   std::string vision;     ///< fp16, fp32
   std::string logits;     ///< last, all
   int block_size = 0;
+  std::vector<std::string> tensors;     ///< rules ROLE[@LAYERS]=SPEC, the last that covers a tensor counts
+  std::string importance;               ///< none, weights, calibration
   std::vector<std::string> components;  ///< of vision, embedding, text; empty: all that the checkpoint has
   std::int64_t max_length = 0;  ///< genai_config's search.max_length; 8192, or the model's context if that is shorter
   std::int64_t max_pixels = 0;  ///< the most pixels of a picture after its resize; 1,003,520 unless told

@@ -1,8 +1,6 @@
 #include "kernels/quantize.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 
 // Highway compiles what follows once for each instruction set, and the tables at the end choose at run time.
 #undef HWY_TARGET_INCLUDE
@@ -20,9 +18,9 @@ constexpr hn::RebindToSigned<decltype(kFloats)> kIntegers{};
 constexpr hn::RebindToUnsigned<decltype(kFloats)> kWords{};
 constexpr hn::Rebind<std::uint8_t, decltype(kFloats)> kCodes{};
 
-/// The scale of a block. Least and largest are exact in any order, so that lanes may be reduced as the machine likes.
+/// Least and largest are exact in any order, so that lanes may be reduced as the machine likes.
 template <std::size_t kBlock>
-HWY_INLINE float scale_of(const float* values, float per_code) {
+HWY_INLINE void range_of(const float* values, float* least_of, float* most_of) {
   const std::size_t lanes = hn::Lanes(kFloats);
   auto least = hn::LoadU(kFloats, values);
   auto most = least;
@@ -31,85 +29,92 @@ HWY_INLINE float scale_of(const float* values, float per_code) {
     least = hn::Min(least, value);
     most = hn::Max(most, value);
   }
-  least = hn::MinOfLanes(kFloats, least);
-  most = hn::MaxOfLanes(kFloats, most);
-  const auto extreme = hn::IfThenElse(hn::Gt(hn::Abs(most), hn::Abs(least)), most, least);
-  const float scale = hn::GetLane(extreme) * per_code;
-  return std::fabs(scale) < std::numeric_limits<float>::min() ? 0.0F : scale;
-}
-
-/// The codes of a block. No value is further from zero than the one that made the scale, so that none falls below code
-/// 0 by more than rounding, which the truncation removes.
-template <std::size_t kBlock>
-HWY_INLINE void codes_of(const float* values, float scale, int bits, std::uint8_t* codes) {
-  const auto reciprocal = hn::Set(kFloats, scale == 0.0F ? 0.0F : 1.0F / scale);
-  const auto zero_point = hn::Set(kFloats, static_cast<float>(1 << (bits - 1)));
-  const auto last = hn::Set(kFloats, static_cast<float>((1 << bits) - 1));
-  // Truncating x + 0.5 rounds halves up where that sum is exact, as it is here: a place below 1 is a multiple of 2^-23,
-  // the unit of the product that the zero point was added to.
-  const auto half = hn::Set(kFloats, 0.5F);
-  const auto byte_unit = hn::Set(kFloats, 0x1p23F);  // added to a whole number, it leaves that in the lowest byte
-  const std::size_t lanes = hn::Lanes(kFloats);
-  for (std::size_t i = 0; i < kBlock; i += lanes) {
-    // Not MulAdd: it rounds once on some machines and twice on others.
-    const auto place = hn::Add(hn::Mul(hn::LoadU(kFloats, values + i), reciprocal), zero_point);
-    const auto code = hn::Trunc(hn::Add(hn::Min(place, last), half));
-    hn::StoreU(hn::TruncateTo(kCodes, hn::BitCast(kWords, hn::Add(code, byte_unit))), kCodes, codes + i);
-  }
+  *least_of = hn::GetLane(hn::MinOfLanes(kFloats, least));
+  *most_of = hn::GetLane(hn::MaxOfLanes(kFloats, most));
 }
 
 template <std::size_t kBlock>
-void quantize_blocks(const float* values, std::size_t blocks, int bits, std::uint8_t* codes, float* scales) {
-  const float per_code = -1.0F / static_cast<float>(1 << (bits - 1));
-  // Two loops, since a scale is a long chain of steps: those of several blocks then overlap.
-  for (std::size_t block = 0; block < blocks; ++block)
-    scales[block] = scale_of<kBlock>(values + block * kBlock, per_code);
-  for (std::size_t block = 0; block < blocks; ++block)
-    codes_of<kBlock>(values + block * kBlock, scales[block], bits, codes + block * kBlock);
-}
-
-template <std::size_t kBlock>
-void quantize_row(const float* row, std::size_t columns, int bits, std::uint8_t* codes, float* scales) {
+void ranges_of(const float* row, std::size_t columns, float* least, float* most) {
   const std::size_t blocks = columns / kBlock;
-  quantize_blocks<kBlock>(row, blocks, bits, codes, scales);
+  for (std::size_t block = 0; block < blocks; ++block)
+    range_of<kBlock>(row + block * kBlock, least + block, most + block);
   const std::size_t whole = blocks * kBlock;
   if (whole == columns) return;
   // The short block is filled with one of its own values, which changes neither its least nor its largest.
   HWY_ALIGN float padded[kBlock];
   std::fill_n(padded, kBlock, row[whole]);
   std::copy(row + whole, row + columns, padded);
-  quantize_blocks<kBlock>(padded, 1, bits, codes + whole, scales + blocks);
-  std::fill(codes + columns, codes + whole + kBlock, static_cast<std::uint8_t>(1 << (bits - 1)));
+  range_of<kBlock>(padded, least + blocks, most + blocks);
 }
 
-/// The size of a block is known to the compiler, which halves the time.
-void quantize_row_in_blocks(const float* row, std::size_t columns, std::size_t block_size, int bits,
-                            std::uint8_t* codes, float* scales) {
-  switch (block_size) {
-    case 16:
-      return quantize_row<16>(row, columns, bits, codes, scales);
-    case 32:
-      return quantize_row<32>(row, columns, bits, codes, scales);
-    case 64:
-      return quantize_row<64>(row, columns, bits, codes, scales);
-    case 128:
-      return quantize_row<128>(row, columns, bits, codes, scales);
-    default:
-      return quantize_row<kMaxBlockSize>(row, columns, bits, codes, scales);
+template <std::size_t kBlock>
+HWY_INLINE void codes_of(const float* values, float scale, std::uint8_t zero_point, float last_code,
+                         std::uint8_t* codes) {
+  const auto reciprocal = hn::Set(kFloats, scale == 0.0F ? 0.0F : 1.0F / scale);
+  const auto zero = hn::Set(kFloats, static_cast<float>(zero_point));
+  const auto last = hn::Set(kFloats, last_code);
+  const auto half = hn::Set(kFloats, 0.5F);
+  const auto byte_unit = hn::Set(kFloats, 0x1p23F);  // added to a whole number, it leaves that in the lowest byte
+  const std::size_t lanes = hn::Lanes(kFloats);
+  for (std::size_t i = 0; i < kBlock; i += lanes) {
+    // Not MulAdd: it rounds once on some machines and twice on others.
+    const auto place = hn::Add(hn::Mul(hn::LoadU(kFloats, values + i), reciprocal), zero);
+    const auto code = hn::Trunc(hn::Add(hn::Min(hn::Max(place, hn::Zero(kFloats)), last), half));
+    hn::StoreU(hn::TruncateTo(kCodes, hn::BitCast(kWords, hn::Add(code, byte_unit))), kCodes, codes + i);
   }
 }
 
-void dequantize_row(const std::uint8_t* codes, const float* scales, std::size_t block_size, int bits, float* row,
-                    std::size_t columns) {
+template <std::size_t kBlock>
+void codes_of_row(const float* row, std::size_t columns, float last_code, const float* scales,
+                  const std::uint8_t* zero_points, std::uint8_t* codes) {
+  const std::size_t blocks = columns / kBlock;
+  for (std::size_t block = 0; block < blocks; ++block)
+    codes_of<kBlock>(row + block * kBlock, scales[block], zero_points[block], last_code, codes + block * kBlock);
+  const std::size_t whole = blocks * kBlock;
+  if (whole == columns) return;
+  HWY_ALIGN float padded[kBlock] = {};
+  std::copy(row + whole, row + columns, padded);
+  codes_of<kBlock>(padded, scales[blocks], zero_points[blocks], last_code, codes + whole);
+}
+
+/// Calls `work` with the size of a block as a constant, which halves the time.
+template <class Work>
+void with_block_size(std::size_t block_size, const Work& work) {
+  switch (block_size) {
+    case 16:
+      return work(std::integral_constant<std::size_t, 16>());
+    case 32:
+      return work(std::integral_constant<std::size_t, 32>());
+    case 64:
+      return work(std::integral_constant<std::size_t, 64>());
+    case 128:
+      return work(std::integral_constant<std::size_t, 128>());
+    default:
+      return work(std::integral_constant<std::size_t, 256>());
+  }
+}
+
+void block_ranges_of_row(const float* row, std::size_t columns, std::size_t block_size, float* least, float* most) {
+  with_block_size(block_size, [&](auto size) { ranges_of<size()>(row, columns, least, most); });
+}
+
+void assign_codes_of_row(const float* row, std::size_t columns, std::size_t block_size, float last_code,
+                         const float* scales, const std::uint8_t* zero_points, std::uint8_t* codes) {
+  with_block_size(block_size,
+                  [&](auto size) { codes_of_row<size()>(row, columns, last_code, scales, zero_points, codes); });
+}
+
+void dequantize_row(const std::uint8_t* codes, std::size_t block_size, const float* scales,
+                    const std::uint8_t* zero_points, float* row, std::size_t columns) {
   const std::size_t lanes = hn::Lanes(kFloats);
-  const auto middle = hn::Set(kIntegers, 1 << (bits - 1));
   HWY_ALIGN float padded[kMaxBlockSize];
   for (std::size_t begin = 0; begin < columns; begin += block_size) {
     const auto scale = hn::Set(kFloats, *scales++);
+    const auto zero_point = hn::Set(kIntegers, std::int32_t{*zero_points++});
     float* into = columns - begin < block_size ? padded : row + begin;
     for (std::size_t i = 0; i < block_size; i += lanes) {
       const auto code = hn::PromoteTo(kIntegers, hn::LoadU(kCodes, codes + begin + i));
-      hn::StoreU(hn::Mul(hn::ConvertTo(kFloats, hn::Sub(code, middle)), scale), kFloats, into + i);
+      hn::StoreU(hn::Mul(hn::ConvertTo(kFloats, hn::Sub(code, zero_point)), scale), kFloats, into + i);
     }
     if (into == padded) std::copy(padded, padded + (columns - begin), row + begin);
   }
@@ -123,19 +128,26 @@ HWY_AFTER_NAMESPACE();
 namespace q3vl {
 namespace {
 
-HWY_EXPORT(quantize_row_in_blocks);
+HWY_EXPORT(block_ranges_of_row);
+HWY_EXPORT(assign_codes_of_row);
 HWY_EXPORT(dequantize_row);
 
 }  // namespace
 
-void quantize_symmetric(std::span<const float> row, std::size_t block_size, int bits, std::uint8_t* codes,
-                        float* scales) {
-  HWY_DYNAMIC_DISPATCH(quantize_row_in_blocks)(row.data(), row.size(), block_size, bits, codes, scales);
+void block_ranges(std::span<const float> row, std::size_t block_size, float* least, float* most) {
+  HWY_DYNAMIC_DISPATCH(block_ranges_of_row)(row.data(), row.size(), block_size, least, most);
 }
 
-void dequantize_symmetric(const std::uint8_t* codes, const float* scales, std::size_t block_size, int bits,
-                          std::span<float> row) {
-  HWY_DYNAMIC_DISPATCH(dequantize_row)(codes, scales, block_size, bits, row.data(), row.size());
+void assign_codes(std::span<const float> row, const BlockFormat& format, const BlockScales& blocks,
+                  std::uint8_t* codes) {
+  HWY_DYNAMIC_DISPATCH(assign_codes_of_row)
+  (row.data(), row.size(), format.size, static_cast<float>(format.last_code()), blocks.scales.data(),
+   blocks.zero_points.data(), codes);
+}
+
+void dequantize(const std::uint8_t* codes, const BlockFormat& format, const BlockScales& blocks, std::span<float> row) {
+  HWY_DYNAMIC_DISPATCH(dequantize_row)
+  (codes, format.size, blocks.scales.data(), blocks.zero_points.data(), row.data(), row.size());
 }
 
 }  // namespace q3vl

@@ -16,9 +16,9 @@ Value embedding_lookup(const Builder& b, const Scope& s, const Scope& weight, co
   }
   // The very bytes that a MatMulNBits of the same matrix reads: a tied lm_head costs nothing twice.
   const auto row_bytes = static_cast<std::int64_t>(request.parts[0].row_bytes);
-  const Value data = weight_part(b, request, 0, {rows, row_bytes});
-  const Value scales = weight_part(b, request, 1, request.parts[1].shape);
-  const Value found = g.emit(s, "GatherBlockQuantized", {data, input_ids, scales}, b.target.compute_type,
+  std::vector<Value> inputs = quantized_parts(b, weight, request, {rows, row_bytes});
+  inputs.insert(inputs.begin() + 1, input_ids);
+  const Value found = g.emit(s, "GatherBlockQuantized", inputs, b.target.compute_type,
                              {{"bits", std::int64_t{request.encoding.bits}},
                               {"block_size", std::int64_t{request.encoding.block_size}},
                               {"gather_axis", std::int64_t{0}},

@@ -5,15 +5,15 @@
 namespace q3vl {
 
 Value linear(const Builder& b, const Scope& s, const Scope& weight, const Value& x, std::int64_t in, std::int64_t out,
-             Role role, std::int64_t accuracy_level) {
-  const WeightRequest& request = b.weights.request(weight.path(), {out, in}, role);
+             const WeightUse& use, std::int64_t accuracy_level) {
+  const WeightRequest& request = b.weights.request(weight.path(), {out, in}, use);
   if (!request.encoding.quantized()) {
     const Value w = as_compute_type(b, weight, weight_part(b, request, 0, {out, in}));
     return b.graph.emit(s, "FusedMatMul", {x, w}, x.type, {{"transB", std::int64_t{1}}}, kMicrosoft);
   }
-  const Value data = weight_part(b, request, 0, request.parts[0].shape);
-  const Value scales = weight_part(b, request, 1, request.parts[1].shape);
-  return b.graph.emit(s, "MatMulNBits", {x, data, scales}, x.type,
+  std::vector<Value> inputs = {x};
+  for (const Value& part : quantized_parts(b, weight, request, request.parts[0].shape)) inputs.push_back(part);
+  return b.graph.emit(s, "MatMulNBits", inputs, x.type,
                       {{"K", in},
                        {"N", out},
                        {"bits", std::int64_t{request.encoding.bits}},

@@ -9,7 +9,7 @@ namespace q3vl {
 /// Quantised in blocks it is a MatMulNBits of `accuracy_level` (4: int8 activations; 0: the compute type), otherwise a
 /// FusedMatMul whose right side is transposed.
 Value linear(const Builder& b, const Scope& s, const Scope& weight, const Value& x, std::int64_t in, std::int64_t out,
-             Role role, std::int64_t accuracy_level);
+             const WeightUse& use, std::int64_t accuracy_level);
 
 /// x · Wᵀ + bias on rows: [rows, in] → [rows, out], weights `s`.weight (`stored_shape`, [out, in] when flattened) and
 /// `s`.bias [out].

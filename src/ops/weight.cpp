@@ -11,7 +11,7 @@ Value weight_part(const Builder& b, const WeightRequest& request, std::size_t pa
   const EncodedPart& array = request.parts[part];
   std::string name = array.suffix.empty() ? request.name : request.name + "." + array.suffix;
   // A graph that looks rows up and multiplies by the same bytes sees them in two shapes, so under two names.
-  if (array.type == DataType::uint8 && graph_shape.size() == 2) name += ".rows";
+  if (part == 0 && array.type == DataType::uint8 && graph_shape.size() == 2) name += ".rows";
   return b.graph.weight(name, array.type, std::move(graph_shape), request.blob(part));
 }
 
@@ -19,6 +19,14 @@ Value as_compute_type(const Builder& b, const Scope& path, const Value& weight) 
   if (weight.type == b.target.compute_type) return weight;
   // In the outermost graph: a Cast inside a loop's body would not be folded away.
   return cast(b.graph.root(), path, weight, b.target.compute_type);
+}
+
+std::vector<Value> quantized_parts(const Builder& b, const Scope& path, const WeightRequest& request,
+                                   const Shape& data_shape) {
+  std::vector<Value> inputs = {weight_part(b, request, 0, data_shape),
+                               as_compute_type(b, path / "scales", weight_part(b, request, 1, request.parts[1].shape))};
+  if (!request.encoding.symmetric) inputs.push_back(weight_part(b, request, 2, request.parts[2].shape));
+  return inputs;
 }
 
 Value float_weight(const Builder& b, const Scope& path, const Shape& shape, Role role, const Shape& graph_shape) {

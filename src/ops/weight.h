@@ -14,6 +14,11 @@ Value float_weight(const Builder& b, const Scope& path, const Shape& shape, Role
 /// `weight` itself, or a Cast of it where it is not of the compute type.
 Value as_compute_type(const Builder& b, const Scope& path, const Value& weight);
 
+/// The inputs by which operators take a block-quantised weight: data, seen as `data_shape`, scales in the compute type
+/// and, unless it is symmetric, zero points.
+std::vector<Value> quantized_parts(const Builder& b, const Scope& path, const WeightRequest& request,
+                                   const Shape& data_shape);
+
 /// The initializer of one part of a requested weight, in a shape of the caller's choice.
 Value weight_part(const Builder& b, const WeightRequest& request, std::size_t part, Shape graph_shape);
 

@@ -1,5 +1,9 @@
 #include "package/manifest.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
 #include <filesystem>
 
 #include "serialize/onnx_model.h"
@@ -8,36 +12,63 @@
 namespace q3vl {
 namespace {
 
-/// Per role: how its weights are encoded and laid out, how many there are and what they take.
-OrderedJson roles(const DataLayout& layout) {
-  OrderedJson result = OrderedJson::object();
-  for (const RoleSize& size : sizes_by_role(layout)) {
-    OrderedJson& role = result[std::string(name_of(size.role))];
-    if (role.is_null()) {
-      role["encoding"] = to_string(size.encoding);
-      if (size.encoding.quantized()) {
-        role["bits"] = size.encoding.bits;
-        role["block_size"] = size.encoding.block_size;
-        role["quantizer"] = size.encoding.quantizer;
-        role["layout"] =
-            "MatMulNBits: data uint8 [rows, blocks, block_size*bits/8], low bits first, zero point 2^(bits-1); scales "
-            "float32 [rows, blocks]";
-      } else {
-        role["layout"] = "row-major, as in the checkpoint";
-      }
-      role["types"] = OrderedJson::object();
-      role["weights"] = 0;
-      role["bytes"] = 0;
+std::string_view layout_of(const Encoding& encoding) {
+  if (!encoding.quantized()) return "row-major, as in the checkpoint";
+  if (encoding.symmetric)
+    return "MatMulNBits: data uint8 [rows, blocks, block_size*bits/8], low bits first, zero point 2^(bits-1); scales "
+           "float16 [rows, blocks]";
+  return "MatMulNBits: data uint8 [rows, blocks, block_size*bits/8], low bits first; scales float16 [rows, blocks]; "
+         "zero "
+         "points uint8 [rows, ceil(blocks*bits/8)], low bits first";
+}
+
+/// How the weights of one role are encoded and laid out, how many there are and what they take. Where a role has
+/// several encodings, each is told with its share.
+OrderedJson role_of(const std::vector<RoleSize>& sizes) {
+  OrderedJson role;
+  OrderedJson encodings = OrderedJson::object();
+  std::vector<std::string> names;
+  const auto add = [](OrderedJson& sum, std::uint64_t more) {
+    sum = (sum.is_null() ? 0 : sum.get<std::uint64_t>()) + more;
+  };
+  for (const RoleSize& size : sizes) {
+    const std::string name = to_string(size.encoding);
+    if (std::ranges::find(names, name) == names.end()) names.push_back(name);
+    add(encodings[name]["weights"], static_cast<std::uint64_t>(size.weights));
+    add(encodings[name]["bytes"], size.bytes);
+  }
+  role["encoding"] = fmt::format("{}", fmt::join(names, ", "));
+  const Encoding& encoding = sizes.front().encoding;
+  if (names.size() > 1) {
+    role["encodings"] = encodings;
+  } else {
+    if (encoding.quantized()) {
+      role["bits"] = encoding.bits;
+      role["block_size"] = encoding.block_size;
+      role["quantizer"] = encoding.quantizer;
+      role["symmetric"] = encoding.symmetric;
     }
-    const auto add = [](OrderedJson& sum, std::uint64_t more) {
-      sum = (sum.is_null() ? 0 : sum.get<std::uint64_t>()) + more;
-    };
+    role["layout"] = layout_of(encoding);
+  }
+  for (const RoleSize& size : sizes) {
     const auto weights = static_cast<std::uint64_t>(size.weights);
     for (const DataType type : size.types) add(role["types"][std::string(name_of(type))], weights);
     add(role["weights"], weights);
     add(role["bytes"], size.bytes);
     add(role["files"][size.file], size.bytes);
   }
+  return role;
+}
+
+OrderedJson roles(const DataLayout& layout) {
+  std::vector<std::pair<Role, std::vector<RoleSize>>> by_role;
+  for (RoleSize& size : sizes_by_role(layout)) {
+    auto place = std::ranges::find(by_role, size.role, &std::pair<Role, std::vector<RoleSize>>::first);
+    if (place == by_role.end()) place = by_role.insert(by_role.end(), {size.role, {}});
+    place->second.push_back(std::move(size));
+  }
+  OrderedJson result = OrderedJson::object();
+  for (const auto& [role, sizes] : by_role) result[std::string(name_of(role))] = role_of(sizes);
   return result;
 }
 

@@ -13,6 +13,7 @@
 #include "package/genai_config.h"
 #include "package/genai_contract.h"
 #include "pipeline/checkpoint_check.h"
+#include "pipeline/input_statistics.h"
 #include "pipeline/output_folder.h"
 #include "pipeline/package_plan.h"
 #include "pipeline/process.h"
@@ -55,7 +56,8 @@ ExportReport export_package(const ExportRequest& request, const ExportObserver& 
   write_text_file(folder.path() / kManifestFile, plan.manifest_text());
   check_package(plan, folder.path());
 
-  const WeightSource source{plan.checkpoint.get(), [opened = backend.get()] { return opened->make_weight_block(); }};
+  const WeightSource source{plan.checkpoint.get(), [opened = backend.get()] { return opened->make_weight_block(); },
+                            input_statistics(plan)};
   const std::uint64_t total = bytes_to_encode(plan.layout, *plan.checkpoint);
   writer.write(source, threads, [&](std::uint64_t done) { observer.progress({done, total, "encoded", ""}); });
   throw_if_interrupted();

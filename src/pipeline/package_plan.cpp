@@ -151,7 +151,7 @@ std::string data_file(const std::string& model_file) {
 }
 
 WeightRequests request_whole_model(const ModelConfig& config, const Recipe& recipe, const Checkpoint& checkpoint) {
-  WeightRequests requests(lookup_in(checkpoint), recipe.policy());
+  WeightRequests requests(lookup_in(checkpoint), recipe.policy(config.text.num_hidden_layers));
   build_graphs(config, recipe, components_of(config), requests);
   return requests;
 }
@@ -160,10 +160,11 @@ CheckedModel check_model(const std::filesystem::path& checkpoint, const std::vec
                          const Recipe& recipe, bool allow_unused) {
   ModelConfig config = read_model_config(checkpoint);
   const Components chosen = choose_components(components, components_of(config), checkpoint);
+  for (const TensorRule& rule : recipe.tensors) check_layers(rule, config.text.num_hidden_layers);
   auto opened = std::make_unique<Checkpoint>(Checkpoint::open(checkpoint));
 
   const WeightRequests whole = request_whole_model(config, recipe, *opened);
-  WeightRequests written(lookup_in(*opened), recipe.policy());
+  WeightRequests written(lookup_in(*opened), recipe.policy(config.text.num_hidden_layers));
   std::vector<NamedGraph> graphs = build_graphs(config, recipe, chosen, written);
   check_weights(*opened, config.text, written, whole, allow_unused);
   return {.config = std::move(config),
@@ -174,8 +175,14 @@ CheckedModel check_model(const std::filesystem::path& checkpoint, const std::vec
 }
 
 PackagePlan make_plan(const ExportRequest& request, const ExportObserver& observer) {
-  Recipe recipe = resolve_recipe(request.recipe, {request.target, request.text, request.embedding, request.vision,
-                                                  request.logits, request.block_size});
+  Recipe recipe = resolve_recipe(request.recipe, {.target = request.target,
+                                                  .text = request.text,
+                                                  .embedding = request.embedding,
+                                                  .vision = request.vision,
+                                                  .logits = request.logits,
+                                                  .block_size = request.block_size,
+                                                  .tensors = request.tensors,
+                                                  .importance = request.importance});
   CheckedModel model = check_model(request.checkpoint, request.components, recipe, request.allow_unused);
   PackagePlan plan{.config = std::move(model.config),
                    .recipe = std::move(recipe),

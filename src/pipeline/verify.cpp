@@ -14,6 +14,7 @@
 #include "config/image_config.h"
 #include "image/model_image.h"
 #include "package/genai_config.h"
+#include "pipeline/input_statistics.h"
 #include "pipeline/package_plan.h"
 #include "pipeline/process.h"
 #include "serialize/model_differences.h"
@@ -159,10 +160,11 @@ WeightsCheck check_weights(const PackagePlan& plan, const fs::path& package, int
   check.run = true;
   const TensorBackend& backend = tensor_backend();
   const std::uint64_t total = bytes_to_encode(plan.layout, *plan.checkpoint);
-  check.findings = weight_differences(plan.layout, {plan.checkpoint.get(), [&] { return backend.make_weight_block(); }},
-                                      package, threads, [&](std::uint64_t done) {
-                                        observer.progress({done, total, "compared", ""});
-                                      });
+  check.findings = weight_differences(
+      plan.layout, {plan.checkpoint.get(), [&] { return backend.make_weight_block(); }, input_statistics(plan)},
+      package, threads, [&](std::uint64_t done) {
+        observer.progress({done, total, "compared", ""});
+      });
   for (const PlacedWeight& placed : plan.layout.weights())
     check.tensors += static_cast<std::int64_t>(placed.part_offsets.size());
   for (const auto& [name, size] : plan.layout.files()) check.bytes += size;
@@ -230,13 +232,14 @@ VerifyReport verify_package(const VerifyRequest& request, const ExportObserver& 
   if (checks.numerics || checks.quality) {
     const OnnxRuntime runtime(request.onnxruntime.empty() ? OnnxRuntime::default_library() : request.onnxruntime);
     report.onnxruntime = runtime.version();
+    const EncodingPolicy policy = plan.recipe.policy(plan.config.text.num_hidden_layers);
     const std::vector<VerifyCase> cases = make_cases(plan, request);
     for (const VerifyCase& item : cases) report.cases.push_back(item.name);
     check_numbers({.config = plan.config,
                    .checkpoint = *plan.checkpoint,
                    .layout = plan.layout,
-                   .head_encoding = plan.recipe.policy()(Role::lm_head),
-                   .embedding_encoding = plan.recipe.policy()(Role::embedding),
+                   .head_encoding = policy(Role::lm_head),
+                   .embedding_encoding = policy(Role::embedding),
                    .package = request.package,
                    .runtime = runtime,
                    .has_vision = plan.components.vision,

@@ -9,24 +9,14 @@
 #include <new>
 
 #include "kernels/convert.h"
-#include "kernels/pack.h"
 #include "kernels/quantize.h"
+#include "quant/feedback.h"
+#include "quant/quantized_row.h"
 #include "quant/quantizer.h"
 #include "qwen3vl_export/error.h"
 
 namespace q3vl {
 namespace {
-
-/// The sizes of one quantised row.
-struct RowSizes {
-  explicit RowSizes(const Encoding& encoding, std::int64_t columns)
-      : blocks(static_cast<std::size_t>(blocks_per_row(encoding, columns))),
-        codes(blocks * static_cast<std::size_t>(encoding.block_size)),
-        bytes(codes * static_cast<std::size_t>(encoding.bits) / 8) {}
-  std::size_t blocks;
-  std::size_t codes;
-  std::size_t bytes;
-};
 
 /// Encodes row after row in a float type.
 class FloatRows {
@@ -54,26 +44,25 @@ class FloatRows {
 /// Quantises row after row.
 class QuantizedRows {
  public:
-  QuantizedRows(const Encoding& encoding, std::int64_t columns, std::span<const std::span<std::byte>> parts)
-      : encoding_(encoding),
-        method_(quantizer(encoding.quantizer)),
-        sizes_(encoding, columns),
-        codes_(sizes_.codes),
-        data_(parts[0].data()),
-        scales_(reinterpret_cast<float*>(parts[1].data())) {}
+  QuantizedRows(const Encoding& encoding, std::int64_t columns, Importance importance,
+                std::span<const std::span<std::byte>> parts)
+      : method_(quantizer(encoding.quantizer)),
+        importance_(importance),
+        row_(encoding.blocks(), static_cast<std::size_t>(columns)),
+        parts_(parts) {}
 
   void encode(std::span<const float> row, std::size_t index) {
-    method_.quantize(row, encoding_, codes_, {scales_ + index * sizes_.blocks, sizes_.blocks});
-    pack_codes(codes_, encoding_.bits, data_ + index * sizes_.bytes);
+    method_.choose(row, importance_, row_.format(), row_.blocks());
+    row_.round_scales();
+    assign_codes(row, row_.format(), row_.blocks(), row_.codes());
+    row_.store(parts_, index);
   }
 
  private:
-  const Encoding& encoding_;
   const Quantizer& method_;
-  RowSizes sizes_;
-  std::vector<std::uint8_t> codes_;  // of one row
-  std::byte* data_;
-  float* scales_;
+  Importance importance_;
+  QuantizedRow row_;
+  std::span<const std::span<std::byte>> parts_;
 };
 
 /// Widens row after row for `encoder`. A row at a time: what lies between the steps stays in the processor's nearest
@@ -96,9 +85,16 @@ std::int64_t encode_each(const StoredRows& rows, Encoder encoder) {
   return nonfinite;
 }
 
+std::int64_t encode_quantized(const Encoding& encoding, const StoredRows& rows, const InputStatistics& inputs,
+                              std::span<const std::span<std::byte>> parts) {
+  if (!quantizer(encoding.quantizer).feedback)
+    return encode_each(rows, QuantizedRows(encoding, rows.columns, inputs.importance, parts));
+  return encode_with_feedback(encoding, rows, inputs, parts);
+}
+
 }  // namespace
 
-std::int64_t encode_rows(const Encoding& encoding, const StoredRows& rows,
+std::int64_t encode_rows(const Encoding& encoding, const StoredRows& rows, const InputStatistics& inputs,
                          std::span<const std::span<std::byte>> parts) {
   switch (encoding.format) {
     case Encoding::Format::stored:
@@ -108,21 +104,19 @@ std::int64_t encode_rows(const Encoding& encoding, const StoredRows& rows,
     case Encoding::Format::float16:
       return encode_each(rows, FloatRows(DataType::float16, rows.columns, parts[0]));
     case Encoding::Format::block_quantized:
-      return encode_each(rows, QuantizedRows(encoding, rows.columns, parts));
+      return encode_quantized(encoding, rows, inputs, parts);
   }
   throw Error(ErrorKind::internal, "an encoding without an encoder");
 }
 
-void dequantize_rows(const Encoding& encoding, std::span<const std::byte> data, std::span<const float> scales,
-                     std::int64_t columns, std::span<float> into) {
-  const RowSizes sizes(encoding, columns);
+void dequantize_rows(const Encoding& encoding, std::span<const std::span<const std::byte>> parts, std::int64_t columns,
+                     std::span<float> into) {
+  const BlockFormat format = encoding.blocks();
   const auto row_size = static_cast<std::size_t>(columns);
-  std::vector<std::uint8_t> codes(sizes.codes);
+  QuantizedRow row(format, row_size);
   for (std::size_t index = 0; index * row_size < into.size(); ++index) {
-    unpack_codes(data.data() + index * sizes.bytes, encoding.bits, codes);
-    dequantize_symmetric(codes.data(), scales.data() + index * sizes.blocks,
-                         static_cast<std::size_t>(encoding.block_size), encoding.bits,
-                         into.subspan(index * row_size, row_size));
+    row.load(parts, index);
+    dequantize(row.codes(), format, row.blocks(), into.subspan(index * row_size, row_size));
   }
 }
 

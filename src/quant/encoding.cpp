@@ -48,7 +48,8 @@ std::string to_string(const Encoding& encoding) {
     case Encoding::Format::float16:
       return "float16";
     case Encoding::Format::block_quantized:
-      return fmt::format("int{}-block{}-{}", encoding.bits, encoding.block_size, encoding.quantizer);
+      return fmt::format("int{}-block{}-{}-{}", encoding.bits, encoding.block_size, encoding.quantizer,
+                         encoding.symmetric ? "sym" : "asym");
   }
   throw Error(ErrorKind::internal, "encoding without a name");
 }
@@ -75,11 +76,15 @@ std::vector<EncodedPart> encoded_parts(const Encoding& encoding, DataType stored
   }
   const std::int64_t blocks = blocks_per_row(encoding, columns);
   const std::int64_t block_bytes = encoding.block_size * encoding.bits / 8;
-  return {{fmt::format("int{}", encoding.bits),
-           DataType::uint8,
-           {rows, blocks, block_bytes},
-           static_cast<std::uint64_t>(blocks * block_bytes)},
-          {"scales", DataType::float32, {rows, blocks}, static_cast<std::uint64_t>(blocks) * sizeof(float)}};
+  const auto part = [&](std::string suffix, DataType type, Shape shape, std::int64_t row_bytes) {
+    return EncodedPart{std::move(suffix), type, std::move(shape), static_cast<std::uint64_t>(row_bytes)};
+  };
+  std::vector<EncodedPart> parts = {
+      part(fmt::format("int{}", encoding.bits), DataType::uint8, {rows, blocks, block_bytes}, blocks * block_bytes),
+      part("scales", DataType::float16, {rows, blocks}, blocks * 2)};
+  const std::int64_t zero_bytes = (blocks * encoding.bits + 7) / 8;
+  if (!encoding.symmetric) parts.push_back(part("zero_points", DataType::uint8, {rows, zero_bytes}, zero_bytes));
+  return parts;
 }
 
 }  // namespace q3vl

@@ -7,6 +7,7 @@
 
 #include "base/data_type.h"
 #include "base/shape.h"
+#include "kernels/block_format.h"
 
 namespace q3vl {
 
@@ -15,24 +16,26 @@ struct Encoding {
     stored,           ///< the checkpoint's own bytes
     float32,          ///< widened, exactly
     float16,          ///< rounded to nearest even
-    block_quantized,  ///< unsigned integers of `bits`, one float32 scale a block of `block_size` along a row
+    block_quantized,  ///< unsigned integers of `bits`, a float16 scale for each `block_size` of them along a row
   };
   Format format = Format::stored;
-  int bits = 0;           ///< 4 or 8
-  int block_size = 0;     ///< 16, 32, 64, 128 or 256: what ONNX Runtime's MatMulNBits takes
-  std::string quantizer;  ///< how scales are chosen: "rtn"
+  int bits = 0;                ///< 2, 4 or 8
+  int block_size = 0;          ///< 16, 32, 64, 128 or 256: what ONNX Runtime's MatMulNBits takes
+  bool symmetric = false;      ///< without zero points: the middle code stands for 0 in every block
+  std::string quantizer = {};  ///< how scales and zero points are chosen: a name that quantizer() knows
 
   bool quantized() const { return format == Format::block_quantized; }
+  BlockFormat blocks() const { return {static_cast<std::size_t>(block_size), bits, symmetric}; }
   bool operator==(const Encoding&) const = default;
 };
 
-/// "stored", "float32", "float16" or such as "int4-block32-rtn".
+/// "stored", "float32", "float16" or such as "int4-block32-grid-asym".
 std::string to_string(const Encoding& encoding);
 
 /// One array of an encoded weight, for a matrix of `rows` rows. Rows lie one after another, so any range of rows can be
 /// written on its own.
 struct EncodedPart {
-  std::string suffix;  ///< after the weight's name: "", "int4", "scales"
+  std::string suffix;  ///< after the weight's name: "", "int4", "scales", "zero_points"
   DataType type;
   Shape shape;  ///< [rows, …]
   std::uint64_t row_bytes;
@@ -41,8 +44,10 @@ struct EncodedPart {
 /// The arrays that a [rows, columns] matrix of type `stored` becomes.
 ///
 /// Block-quantised: the data [rows, blocks, block_size · bits / 8] uint8, low bits first, the last block of a row
-/// filled with the zero point 2^(bits-1); then the scales [rows, blocks] float32. Layout: ONNX Runtime's MatMulNBits,
-/// inputs B and scales,
+/// filled with its zero point; then the scales [rows, blocks] float16; unless symmetric, then the zero points [rows,
+/// ceil(blocks · bits / 8)] uint8, low bits first. float16 holds a scale's 11 bits, so that (code − zero_point) · scale
+/// is exact in float32 in whatever order a kernel computes it. Layout: ONNX Runtime's MatMulNBits, inputs B, scales and
+/// zero_points,
 /// https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.MatMulNBits
 std::vector<EncodedPart> encoded_parts(const Encoding& encoding, DataType stored, std::int64_t rows,
                                        std::int64_t columns);

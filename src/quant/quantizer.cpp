@@ -1,28 +1,38 @@
 #include "quant/quantizer.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
-#include "kernels/quantize.h"
+#include <algorithm>
+#include <array>
+#include <vector>
+
 #include "qwen3vl_export/error.h"
 
 namespace q3vl {
 namespace {
 
-/// Round to nearest, symmetric.
-class RoundToNearest final : public Quantizer {
- public:
-  void quantize(std::span<const float> row, const Encoding& encoding, std::span<std::uint8_t> codes,
-                std::span<float> scales) const override {
-    quantize_symmetric(row, static_cast<std::size_t>(encoding.block_size), encoding.bits, codes.data(), scales.data());
-  }
+constexpr std::array kQuantizers = {
+    Quantizer{"grid", choose_grid, true, false, true, "the least squared error over sizes of the range"},
+    Quantizer{"rtn", choose_nearest, true, false, false, "round to nearest over the whole range"},
+    Quantizer{"kquant", choose_kquant, true, false, true, "ggml's k-quant search"},
+    Quantizer{"hqq", choose_hqq, false, false, false, "half-quadratic: the zero point moves"},
+    Quantizer{"gptq", choose_grid, true, true, true, "grid, and errors are made good by later columns"},
 };
 
 }  // namespace
 
-const Quantizer& quantizer(const std::string& name) {
-  static const RoundToNearest rtn;
-  if (name == "rtn") return rtn;
-  throw Error(ErrorKind::usage, fmt::format("the quantizer \"{}\" is not known; known is: rtn", name));
+std::span<const Quantizer> quantizers() {
+  return kQuantizers;
+}
+
+const Quantizer& quantizer(std::string_view name) {
+  const auto found = std::ranges::find(kQuantizers, name, &Quantizer::name);
+  if (found != kQuantizers.end()) return *found;
+  std::vector<std::string_view> names;
+  for (const Quantizer& each : kQuantizers) names.push_back(each.name);
+  throw Error(ErrorKind::usage,
+              fmt::format("the quantizer \"{}\" is not known; known are {}", name, fmt::join(names, ", ")));
 }
 
 }  // namespace q3vl

@@ -1,26 +1,29 @@
-// Choosing scales and codes for rows of weights. A quantiser never sees a name; a new one is one class here.
+// The quantisers by name. One that is new is a row of the table here and a loop in src/kernels/.
 #pragma once
 
-#include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 
-#include "quant/encoding.h"
+#include "kernels/choose_scales.h"
 
 namespace q3vl {
 
-class Quantizer {
- public:
-  virtual ~Quantizer() = default;
-
-  /// Quantises a row of finite values in blocks of encoding.block_size. `codes` takes a code in [0, 2^bits) for each
-  /// value, and for each that is missing in the last block the zero point 2^(bits−1); `scales` one scale a block. The
-  /// value that a code stands for is (code − 2^(bits−1)) · scale.
-  virtual void quantize(std::span<const float> row, const Encoding& encoding, std::span<std::uint8_t> codes,
-                        std::span<float> scales) const = 0;
+struct Quantizer {
+  using Choose = void (*)(std::span<const float> row, Importance importance, const BlockFormat& format,
+                          const BlockScales& blocks);
+  std::string_view name;
+  Choose choose;          ///< the scales and zero points of a row's blocks
+  bool symmetric;         ///< whether it can do without zero points
+  bool feedback;          ///< whether each column's rounding error is spread over those that follow
+  bool heeds_importance;  ///< whether an importance changes what it chooses
+  std::string_view description;
 };
 
-/// The quantiser called `name` ("rtn"). Throws Error(usage), listing the known ones.
-const Quantizer& quantizer(const std::string& name);
+/// All of them, the best without calibration first.
+std::span<const Quantizer> quantizers();
+
+/// The quantiser called `name`. Throws Error(usage), listing the known ones.
+const Quantizer& quantizer(std::string_view name);
 
 }  // namespace q3vl

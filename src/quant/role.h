@@ -1,6 +1,7 @@
 // What a weight is for. The role, never a part of its name, decides how it is encoded.
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 
 namespace q3vl {
@@ -19,6 +20,15 @@ enum class Role {
   vision_linear,  ///< matrices of the visual tower
   vision_vector,  ///< its biases and norms
   vision_table,   ///< its position table
+};
+
+/// A weight's role and, in the language model, its layer.
+struct WeightUse {
+  WeightUse(Role its_role, std::int64_t its_layer = kNoLayer) : role(its_role), layer(its_layer) {}
+
+  static constexpr std::int64_t kNoLayer = -1;
+  Role role;
+  std::int64_t layer;  ///< kNoLayer for what is in none
 };
 
 /// "attention_q", as manifests and messages say it.

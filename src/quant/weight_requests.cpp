@@ -10,13 +10,12 @@ std::string WeightRequest::blob(std::size_t index) const {
   return fmt::format("{}|{}|{}", name, to_string(encoding), index);
 }
 
-const WeightRequest& WeightRequests::request(const std::string& name, const Shape& shape, Role role) {
-  if (!bound_.insert({name, role}).second)
-    throw Error(ErrorKind::internal, fmt::format("the weight {} is bound twice as {}", name, name_of(role)));
-  const Encoding encoding = policy_(role);
-  const auto [place, is_new] = requests_.try_emplace(name + "|" + to_string(encoding));
-  WeightRequest& request = place->second;
-  if (!is_new) return request;
+const WeightRequest& WeightRequests::request(const std::string& name, const Shape& shape, const WeightUse& use) {
+  if (!bound_.insert({name, use.role}).second)
+    throw Error(ErrorKind::internal, fmt::format("the weight {} is bound twice as {}", name, name_of(use.role)));
+  const Encoding encoding = policy_(use);
+  const std::string key = name + "|" + to_string(encoding);
+  if (const auto known = requests_.find(key); known != requests_.end()) return known->second;
 
   const auto stored = lookup_(name);
   if (names_.insert(name).second) {
@@ -32,13 +31,19 @@ const WeightRequest& WeightRequests::request(const std::string& name, const Shap
           {Kind::type, name,
            fmt::format("\"{}\" is {}, expected bfloat16, float16 or float32", name, name_of(stored->type))});
   }
-  request.name = name;
-  request.role = role;
-  request.encoding = encoding;
-  request.stored = stored ? stored->type : DataType::bfloat16;
-  request.rows = shape.size() == 1 ? 1 : shape.front();
-  request.columns = element_count(shape) / request.rows;
-  request.parts = encoded_parts(encoding, request.stored, request.rows, request.columns);
+  const DataType type = stored ? stored->type : DataType::bfloat16;
+  const std::int64_t rows = shape.size() == 1 ? 1 : shape.front();
+  const std::int64_t columns = element_count(shape) / rows;
+  const WeightRequest& request =
+      requests_
+          .try_emplace(key, WeightRequest{.name = name,
+                                          .use = use,
+                                          .encoding = encoding,
+                                          .stored = type,
+                                          .rows = rows,
+                                          .columns = columns,
+                                          .parts = encoded_parts(encoding, type, rows, columns)})
+          .first->second;
   order_.push_back(&request);
   return request;
 }

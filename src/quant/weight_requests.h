@@ -22,13 +22,13 @@ struct StoredWeight {
 };
 using WeightLookup = std::function<std::optional<StoredWeight>(const std::string& name)>;
 
-/// Role → encoding.
-using EncodingPolicy = std::function<Encoding(Role role)>;
+/// Role and layer → encoding.
+using EncodingPolicy = std::function<Encoding(const WeightUse& use)>;
 
 /// A weight in the form in which the package holds it.
 struct WeightRequest {
   std::string name;
-  Role role;  ///< of the first request for this form
+  WeightUse use;  ///< of the first request for this form
   Encoding encoding;
   DataType stored;
   std::int64_t rows;     ///< the first dimension; 1 for a vector
@@ -53,9 +53,9 @@ class WeightRequests {
  public:
   WeightRequests(WeightLookup lookup, EncodingPolicy policy) : lookup_(std::move(lookup)), policy_(std::move(policy)) {}
 
-  /// States that a graph needs `name` with `shape` in `role`. The same weight in the same encoding is one request, so
+  /// States that a graph needs `name` with `shape` for `use`. The same weight in the same encoding is one request, so
   /// that tied weights of two graphs share their bytes.
-  const WeightRequest& request(const std::string& name, const Shape& shape, Role role);
+  const WeightRequest& request(const std::string& name, const Shape& shape, const WeightUse& use);
 
   /// In the order of the first request.
   const std::vector<const WeightRequest*>& all() const { return order_; }

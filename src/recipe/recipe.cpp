@@ -14,30 +14,25 @@
 namespace q3vl {
 namespace {
 
-constexpr std::array kBlockSizes = {16, 32, 64, 128, 256};
-constexpr int kDefaultBlockSize = 32;
-constexpr std::string_view kDefaultQuantizer = "rtn";
 constexpr int kDefaultAccuracyLevel = 4;
-
-constexpr std::array<std::pair<std::string_view, Precision>, 4> kPrecisions = {
-    {{"fp32", Precision::fp32}, {"fp16", Precision::fp16}, {"int8", Precision::int8}, {"int4", Precision::int4}}};
-
-std::string_view name_of(Precision precision) {
-  return std::find_if(kPrecisions.begin(), kPrecisions.end(), [&](const auto& row) { return row.second == precision; })
-      ->first;
-}
 
 [[noreturn]] void refuse(const std::string& message) {
   throw Error(ErrorKind::usage, message);
 }
 
-Precision parse_precision(const std::string& what, const std::string& name, std::size_t allowed = kPrecisions.size()) {
-  std::vector<std::string_view> names;
-  for (std::size_t i = 0; i < allowed; ++i) {
-    if (kPrecisions[i].first == name) return kPrecisions[i].second;
-    names.push_back(kPrecisions[i].first);
-  }
-  refuse(fmt::format("{} is \"{}\", expected {}", what, name, fmt::join(names, ", ")));
+constexpr std::array<std::pair<std::string_view, ImportanceSource>, 3> kImportances = {
+    {{"none", ImportanceSource::none},
+     {"weights", ImportanceSource::weights},
+     {"calibration", ImportanceSource::calibration}}};
+
+ImportanceSource parse_importance(const std::string& what, const std::string& name) {
+  for (const auto& [known, source] : kImportances)
+    if (known == name) return source;
+  refuse(fmt::format("{} is \"{}\", expected none, weights or calibration", what, name));
+}
+
+std::string_view name_of(ImportanceSource source) {
+  return std::ranges::find(kImportances, source, [](const auto& row) { return row.second; })->first;
 }
 
 Logits parse_logits(const std::string& what, const std::string& name) {
@@ -46,20 +41,18 @@ Logits parse_logits(const std::string& what, const std::string& name) {
   refuse(fmt::format("{} is \"{}\", expected last or all", what, name));
 }
 
-/// block_size and quantizer belong to int8 and int4 alone: elsewhere they would say something that is not so.
-QuantizedPrecision parse_quantized(const JsonObject& object, const std::string& what) {
-  QuantizedPrecision result;
-  result.precision = parse_precision(what + ".precision", object.string("precision"));
-  for (const std::string_view key : {"block_size", "quantizer"})
-    if (object.has(key) && !result.quantized())
-      object.fail(fmt::format("{} goes with the precisions int8 and int4, but {}.precision is \"{}\"",
-                              object.path_of(key), what, name_of(result.precision)));
-  if (result.quantized()) {
-    result.block_size =
-        object.has("block_size") ? static_cast<int>(object.integer("block_size", 1, 1 << 20)) : kDefaultBlockSize;
-    result.quantizer = object.has("quantizer") ? object.string("quantizer") : kDefaultQuantizer;
+/// The rules of a recipe file: a list of strings.
+std::vector<TensorRule> parse_rules(const JsonObject& root) {
+  std::vector<TensorRule> rules;
+  if (!root.has("tensors")) return rules;
+  const Json& list = root.json().at("tensors");
+  if (!list.is_array()) root.fail(fmt::format("tensors is {}, expected a list of ROLE[@LAYERS]=SPEC", describe(list)));
+  for (const Json& text : list) {
+    if (!text.is_string())
+      root.fail(fmt::format("tensors holds {}, expected strings as ROLE[@LAYERS]=SPEC", describe(text)));
+    rules.push_back(parse_rule(root.origin() + ": tensors", text.get<std::string>()));
   }
-  return result;
+  return rules;
 }
 
 Recipe parse_recipe(const std::string& text, const std::string& name) {
@@ -69,135 +62,141 @@ Recipe parse_recipe(const std::string& text, const std::string& name) {
   // A manifest holds the resolved recipe of its package, and the name that it had.
   const bool is_manifest = file.has("recipe") && file.has("recipe_name");
   const JsonObject root = is_manifest ? file.object("recipe") : file;
-  root.expect_only({"description", "target", "text", "embedding", "vision"});
+  root.expect_only({"description", "target", "text", "embedding", "vision", "tensors", "importance"});
   const JsonObject text_part = root.object("text");
   const JsonObject embedding = root.object("embedding");
   const JsonObject vision = root.object("vision");
-  text_part.expect_only({"precision", "block_size", "quantizer", "accuracy_level", "logits"});
-  embedding.expect_only({"precision", "block_size", "quantizer"});
+  for (const JsonObject& part : {text_part, embedding})
+    if (part.has("zero_points"))
+      part.fail(
+          fmt::format("{} is not for a recipe to choose: zero points are integers, since with float ones ONNX "
+                      "Runtime dequantises the whole matrix in every call and runs fifteen times slower",
+                      part.path_of("zero_points")));
+  text_part.expect_only({"precision", "block_size", "quantizer", "symmetric", "accuracy_level", "logits"});
+  embedding.expect_only({"precision", "block_size", "quantizer", "symmetric"});
   vision.expect_only({"precision"});
 
   Recipe recipe;
   recipe.name = is_manifest ? file.string("recipe_name") : name;
   recipe.description = root.has("description") ? root.string("description") : "";
   recipe.target = root.string("target");
-  recipe.text = parse_quantized(text_part, "text");
-  if (text_part.has("accuracy_level") && !recipe.text.quantized())
-    text_part.fail("text.accuracy_level goes with the precisions int8 and int4");
-  if (recipe.text.quantized())
+  recipe.text = parse_spec(text_part, "text");
+  recipe.tensors = parse_rules(root);
+  if (text_part.has("accuracy_level") && !recipe.quantizes_text())
+    text_part.fail("text.accuracy_level goes with the precisions int8, int4 and int2");
+  if (recipe.quantizes_text())
     recipe.accuracy_level = text_part.has("accuracy_level")
                                 ? static_cast<int>(text_part.integer("accuracy_level", 0, 4))
                                 : kDefaultAccuracyLevel;
   recipe.logits = parse_logits("text.logits", text_part.string("logits"));
-  recipe.embedding = parse_quantized(embedding, "embedding");
-  recipe.vision = parse_precision("vision.precision", vision.string("precision"), 2);
+  recipe.embedding = parse_spec(embedding, "embedding");
+  recipe.vision = parse_precision("vision.precision", vision.string("precision"), kFloatPrecisions);
+  if (root.has("importance")) recipe.importance = parse_importance("importance", root.string("importance"));
   return recipe;
-}
-
-void set_precision(QuantizedPrecision& part, Precision precision) {
-  const bool was_quantized = part.quantized();
-  part.precision = precision;
-  if (part.quantized() && !was_quantized) {
-    part.block_size = kDefaultBlockSize;
-    part.quantizer = kDefaultQuantizer;
-  }
-  if (!part.quantized()) {
-    part.block_size = 0;
-    part.quantizer.clear();
-  }
 }
 
 void apply(const RecipeOverrides& overrides, Recipe& recipe) {
   if (!overrides.target.empty()) recipe.target = overrides.target;
   if (!overrides.text.empty()) {
-    const bool was_quantized = recipe.text.quantized();
-    set_precision(recipe.text, parse_precision("--text", overrides.text));
-    if (recipe.text.quantized() != was_quantized)
-      recipe.accuracy_level = recipe.text.quantized() ? kDefaultAccuracyLevel : 0;
+    recipe.text = parse_spec("--text", overrides.text);
+    recipe.tensors.clear();
   }
-  if (!overrides.embedding.empty())
-    set_precision(recipe.embedding, parse_precision("--embedding", overrides.embedding));
-  if (!overrides.vision.empty()) recipe.vision = parse_precision("--vision", overrides.vision, 2);
+  if (!overrides.embedding.empty()) recipe.embedding = parse_spec("--embedding", overrides.embedding);
+  if (!overrides.vision.empty()) recipe.vision = parse_precision("--vision", overrides.vision, kFloatPrecisions);
   if (!overrides.logits.empty()) recipe.logits = parse_logits("--logits", overrides.logits);
-  if (overrides.block_size == 0) return;
-  if (!recipe.text.quantized() && !recipe.embedding.quantized())
-    refuse(fmt::format("--block-size {} goes with int8 and int4, but nothing is quantised here", overrides.block_size));
-  for (QuantizedPrecision* part : {&recipe.text, &recipe.embedding})
-    if (part->quantized()) part->block_size = overrides.block_size;
+  if (!overrides.importance.empty()) recipe.importance = parse_importance("--importance", overrides.importance);
+  if (overrides.block_size != 0) {
+    std::vector<TensorSpec*> specs = {&recipe.text, &recipe.embedding};
+    for (TensorRule& rule : recipe.tensors) specs.push_back(&rule.spec);
+    std::erase_if(specs, [](const TensorSpec* spec) { return !spec->quantized(); });
+    if (specs.empty())
+      refuse(fmt::format("--block-size {} goes with int8, int4 and int2, but nothing is quantised here",
+                         overrides.block_size));
+    for (TensorSpec* spec : specs) spec->block_size = overrides.block_size;
+  }
+  for (const std::string& rule : overrides.tensors) recipe.tensors.push_back(parse_rule("--tensor", rule));
+  if (!recipe.quantizes_text())
+    recipe.accuracy_level = 0;
+  else if (recipe.accuracy_level == 0 && !overrides.text.empty())
+    recipe.accuracy_level = kDefaultAccuracyLevel;
+}
+
+/// The specs of the matrices that MatMulNBits may multiply by.
+std::vector<TensorSpec> text_specs(const Recipe& recipe) {
+  std::vector<TensorSpec> specs = {recipe.text};
+  for (const TensorRule& rule : recipe.tensors)
+    if (rule.role != Role::embedding) specs.push_back(rule.spec);
+  return specs;
 }
 
 void check(const Recipe& recipe) {
   target_profile(recipe.target);
-  for (const QuantizedPrecision& part : {recipe.text, recipe.embedding}) {
-    if (!part.quantized()) continue;
-    if (std::find(kBlockSizes.begin(), kBlockSizes.end(), part.block_size) == kBlockSizes.end())
-      refuse(fmt::format("the block size is {}, expected one of {}: ONNX Runtime's MatMulNBits takes no other",
-                         part.block_size, fmt::join(kBlockSizes, ", ")));
-    quantizer(part.quantizer);
-  }
-  if (recipe.text.precision == Precision::int8 && recipe.accuracy_level != 4)
+  check_spec(recipe.text);
+  check_spec(recipe.embedding);
+  for (const TensorRule& rule : recipe.tensors) check_spec(rule.spec);
+  for (const TensorSpec& spec : text_specs(recipe))
+    if ((spec.precision == Precision::int8 || spec.precision == Precision::int2) && recipe.accuracy_level != 4)
+      refuse(
+          fmt::format("the recipe {} gives {} the accuracy_level {}, expected 4: at any other ONNX Runtime dequantises "
+                      "the whole matrix in every call and runs about twenty times slower than float32",
+                      recipe.name, name_of(spec.precision), recipe.accuracy_level));
+  if (recipe.needs_feedback() && recipe.importance != ImportanceSource::calibration)
     refuse(
-        fmt::format("the recipe {} gives int8 the accuracy_level {}, expected 4: at any other ONNX Runtime dequantises "
-                    "the whole matrix in "
-                    "every call and runs about twenty times slower than float32",
-                    recipe.name, recipe.accuracy_level));
-}
-
-OrderedJson to_json(const QuantizedPrecision& part) {
-  OrderedJson json = {{"precision", name_of(part.precision)}};
-  if (part.quantized()) {
-    json["block_size"] = part.block_size;
-    json["quantizer"] = part.quantizer;
-  }
-  return json;
+        fmt::format("the recipe {} quantises by gptq, which needs a calibration: --calibration FILE, or --calibrate "
+                    "DIR to make one",
+                    recipe.name));
 }
 
 }  // namespace
 
-Encoding QuantizedPrecision::encoding() const {
-  switch (precision) {
-    case Precision::fp32:
-      return {.format = Encoding::Format::stored, .quantizer = {}};
-    case Precision::fp16:
-      return {.format = Encoding::Format::float16, .quantizer = {}};
-    case Precision::int8:
-    case Precision::int4:
-      break;
-  }
-  return {.format = Encoding::Format::block_quantized,
-          .bits = precision == Precision::int4 ? 4 : 8,
-          .block_size = block_size,
-          .quantizer = quantizer};
-}
-
-EncodingPolicy Recipe::policy() const {
-  return [*this](Role role) -> Encoding {
-    switch (role) {
+EncodingPolicy Recipe::policy(std::int64_t layer_count) const {
+  return [*this, layer_count](const WeightUse& use) -> Encoding {
+    for (auto rule = tensors.rbegin(); rule != tensors.rend(); ++rule)
+      if (rule->covers(use, layer_count)) return rule->spec.encoding();
+    switch (use.role) {
       case Role::embedding:
         return embedding.encoding();
       // Widening a few thousand gains is exact and saves the graph a Cast for each vector.
       case Role::norm:
-        return {.format = Encoding::Format::float32, .quantizer = {}};
+        return {.format = Encoding::Format::float32};
       case Role::vision_vector:
-        return {.format = Encoding::Format::stored, .quantizer = {}};
+        return {.format = Encoding::Format::stored};
       case Role::vision_linear:
       case Role::vision_table:
-        return QuantizedPrecision{vision, 0, {}}.encoding();
+        return default_spec(vision).encoding();
       default:
         return text.encoding();
     }
   };
 }
 
+bool Recipe::quantizes_text() const {
+  return std::ranges::any_of(text_specs(*this), &TensorSpec::quantized);
+}
+
+bool Recipe::needs_feedback() const {
+  std::vector<TensorSpec> specs = text_specs(*this);
+  specs.push_back(embedding);
+  for (const TensorRule& rule : tensors) specs.push_back(rule.spec);
+  return std::ranges::any_of(
+      specs, [](const TensorSpec& spec) { return spec.quantized() && quantizer(spec.quantizer).feedback; });
+}
+
 OrderedJson Recipe::to_json() const {
   OrderedJson text_part = q3vl::to_json(text);
-  if (text.quantized()) text_part["accuracy_level"] = accuracy_level;
+  if (quantizes_text()) text_part["accuracy_level"] = accuracy_level;
   text_part["logits"] = logits == Logits::last ? "last" : "all";
-  return {{"description", description},
-          {"target", target},
-          {"text", text_part},
-          {"embedding", q3vl::to_json(embedding)},
-          {"vision", {{"precision", name_of(vision)}}}};
+  OrderedJson json = {{"description", description},
+                      {"target", target},
+                      {"text", text_part},
+                      {"embedding", q3vl::to_json(embedding)},
+                      {"vision", {{"precision", name_of(vision)}}}};
+  if (!tensors.empty()) {
+    json["tensors"] = OrderedJson::array();
+    for (const TensorRule& rule : tensors) json["tensors"].push_back(to_string(rule));
+  }
+  if (importance != ImportanceSource::none) json["importance"] = name_of(importance);
+  return json;
 }
 
 Recipe resolve_recipe(const std::string& name_or_path, const RecipeOverrides& overrides) {

@@ -10,36 +10,36 @@
 #include "base/json.h"
 #include "quant/weight_requests.h"
 #include "qwen3vl_export/export.h"
+#include "recipe/tensor_rule.h"
+#include "recipe/tensor_spec.h"
 
 namespace q3vl {
 
-/// Weights of one component. fp32 keeps the checkpoint's own bits (bf16, fp16 or fp32) and widens them when the graph
-/// is loaded; fp16 rounds them; int8 and int4 quantise them in blocks. Arithmetic is the target's in every case.
-enum class Precision { fp32, fp16, int8, int4 };
-
 enum class Logits { last, all };
 
-struct QuantizedPrecision {
-  Precision precision = Precision::fp32;
-  int block_size = 0;     ///< 0 unless int8 or int4
-  std::string quantizer;  ///< empty unless int8 or int4
-
-  bool quantized() const { return precision == Precision::int8 || precision == Precision::int4; }
-  Encoding encoding() const;
-};
+/// Where quantisers learn which columns matter: nowhere; from the checkpoint's own weights; from a calibration.
+enum class ImportanceSource { none, weights, calibration };
 
 struct Recipe {
   std::string name;  ///< as the user gave it: a name or a path
   std::string description;
   std::string target;
-  QuantizedPrecision text;  ///< every matrix of the language model, and lm_head
-  int accuracy_level = 0;   ///< of MatMulNBits; 0 unless text is int8 or int4
+  TensorSpec text;         ///< every matrix of the language model, and lm_head
+  int accuracy_level = 0;  ///< of MatMulNBits; 0 unless some matrix of the language model is quantised
   Logits logits = Logits::last;
-  QuantizedPrecision embedding;
+  TensorSpec embedding;
   Precision vision = Precision::fp32;
+  std::vector<TensorRule> tensors;  ///< of those that cover a tensor the last one counts
+  ImportanceSource importance = ImportanceSource::none;
 
-  /// Which encoding each role gets.
-  EncodingPolicy policy() const;
+  /// What each weight of a model of `layer_count` layers is stored as.
+  EncodingPolicy policy(std::int64_t layer_count) const;
+
+  /// Whether any matrix that MatMulNBits multiplies by is quantised.
+  bool quantizes_text() const;
+
+  /// Whether a quantiser of it needs a calibration's feedback factors.
+  bool needs_feedback() const;
 
   /// The resolved recipe with the keys of a recipe file.
   OrderedJson to_json() const;
@@ -48,11 +48,13 @@ struct Recipe {
 /// What the command line changes of a recipe; empty or 0: nothing.
 struct RecipeOverrides {
   std::string target;
-  std::string text;       ///< fp32, fp16, int8, int4
-  std::string embedding;  ///< fp32, fp16, int8, int4
-  std::string vision;     ///< fp32, fp16
-  std::string logits;     ///< last, all
-  int block_size = 0;     ///< of every component that is quantised
+  std::string text;                  ///< a spec; it replaces the recipe's rules for tensors too
+  std::string embedding;             ///< a spec
+  std::string vision;                ///< fp32, fp16
+  std::string logits;                ///< last, all
+  int block_size = 0;                ///< of everything that is quantised
+  std::vector<std::string> tensors;  ///< rules, after the recipe's
+  std::string importance;            ///< none, weights, calibration
 };
 
 /// The recipe compiled in under `name_or_path`, or read from a file when it has a "/" or ends in ".json": a recipe

@@ -8,8 +8,12 @@ std::vector<RoleSize> sizes_by_role(const DataLayout& layout) {
   std::vector<RoleSize> sizes;
   for (const PlacedWeight& placed : layout.weights()) {
     const WeightRequest& request = *placed.request;
-    RoleSize row{
-        .role = request.role, .encoding = request.encoding, .types = {}, .file = placed.file, .weights = 0, .bytes = 0};
+    RoleSize row{.role = request.use.role,
+                 .encoding = request.encoding,
+                 .types = {},
+                 .file = placed.file,
+                 .weights = 0,
+                 .bytes = 0};
     std::uint64_t bytes = 0;
     for (const EncodedPart& part : request.parts) {
       row.types.push_back(part.type);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -42,9 +43,30 @@ struct Source {
   std::uint64_t row_bytes() const { return static_cast<std::uint64_t>(request().columns) * size_of(request().stored); }
 };
 
+/// What is known of a tensor's inputs, while any of its jobs is open.
+class OpenStatistics {
+ public:
+  explicit OpenStatistics(std::int64_t jobs) : open_jobs_(jobs) {}
+
+  const InputStatistics& get(const WeightSource& source, const WeightRequest& request) {
+    std::call_once(asked_, [&] { statistics_ = source.statistics(request); });
+    return statistics_;
+  }
+
+  void finish_job() {
+    if (--open_jobs_ == 0) statistics_ = {};
+  }
+
+ private:
+  std::once_flag asked_;
+  InputStatistics statistics_;
+  std::atomic<std::int64_t> open_jobs_;
+};
+
 /// Rows [begin, end) of a tensor.
 struct Job {
   const Source* source;
+  std::shared_ptr<OpenStatistics> statistics;
   std::int64_t begin;
   std::int64_t end;
 
@@ -70,8 +92,10 @@ std::vector<Job> jobs_of(const std::vector<Source>& sources) {
   for (const Source& source : sources) {
     const auto fitting = std::max<std::int64_t>(1, static_cast<std::int64_t>(kBlockBytes / source.row_bytes()));
     const std::int64_t rows = fitting < kRowsToAPage ? fitting : fitting / kRowsToAPage * kRowsToAPage;
-    for (std::int64_t begin = 0; begin < source.request().rows; begin += rows)
-      jobs.push_back({&source, begin, std::min(begin + rows, source.request().rows)});
+    const std::int64_t all = source.request().rows;
+    const auto statistics = std::make_shared<OpenStatistics>((all + rows - 1) / rows);
+    for (std::int64_t begin = 0; begin < all; begin += rows)
+      jobs.push_back({&source, statistics, begin, std::min(begin + rows, all)});
   }
   return jobs;
 }
@@ -96,8 +120,8 @@ class EncoderSlot {
 
 /// Encodes what `scratch` has read for one of the tensor's weights. The result lies in `scratch` or, where the package
 /// stores the checkpoint's own bytes, is its block.
-std::vector<std::span<const std::byte>> encode(const Job& job, const WeightRequest& request,
-                                               const Checkpoint& checkpoint, Scratch& scratch) {
+std::vector<std::span<const std::byte>> encode(const Job& job, const WeightRequest& request, const WeightSource& source,
+                                               Scratch& scratch) {
   const bool as_stored = request.encoding.format == Encoding::Format::stored;
   std::vector<std::span<std::byte>> parts;
   scratch.parts.resize(std::max(scratch.parts.size(), request.parts.size()));
@@ -106,13 +130,15 @@ std::vector<std::span<const std::byte>> encode(const Job& job, const WeightReque
     parts.emplace_back(scratch.parts[i]);
   }
   const auto fail = [&](const std::string& reason) {
-    const std::string shard = checkpoint.shards()[job.source->tensor->shard].path().string();
+    const std::string shard = source.checkpoint->shards()[job.source->tensor->shard].path().string();
     throw Error(ErrorKind::bad_input, fmt::format("{}: tensor \"{}\" {}", shard, request.name, reason));
   };
   const std::span<const std::byte> stored = scratch.block->stored();
   std::int64_t nonfinite = 0;
   try {
-    nonfinite = encode_rows(request.encoding, {request.stored, request.columns, stored}, parts);
+    static const InputStatistics nothing;
+    const InputStatistics& inputs = request.encoding.quantized() ? job.statistics->get(source, request) : nothing;
+    nonfinite = encode_rows(request.encoding, {request.stored, request.columns, stored}, inputs, parts);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::bad_input) throw;
     fail(error.what());
@@ -153,10 +179,11 @@ void encode_weights(const DataLayout& layout, const WeightSource& source, int th
     for (const PlacedWeight* weight : job.source->weights) {
       const std::vector<std::span<const std::byte>> parts = [&] {
         const EncoderSlot slot(encoders);
-        return encode(job, *weight->request, checkpoint, scratch);
+        return encode(job, *weight->request, source, scratch);
       }();
       visit({weight, job.begin, job.end, parts});
     }
+    job.statistics->finish_job();
     const std::lock_guard lock(mutex);
     done += job.bytes();
     progress(done);

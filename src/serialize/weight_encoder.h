@@ -8,14 +8,17 @@
 #include <vector>
 
 #include "checkpoint/weight_block.h"
+#include "quant/encoder.h"
 #include "serialize/data_layout.h"
 
 namespace q3vl {
 
-/// Where weights come from.
+/// Where weights come from, and what is known of the values that they are multiplied by.
 struct WeightSource {
   const Checkpoint* checkpoint;
   MakeWeightBlock make_block;
+  /// Asked once a tensor, before its first rows are quantised, by one of several threads.
+  std::function<InputStatistics(const WeightRequest&)> statistics;
 };
 
 /// Rows [begin, end) of one weight, encoded.

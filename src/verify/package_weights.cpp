@@ -46,19 +46,19 @@ HostTensor read_placed(const PlacedWeight& placed, const Shape& shape, const std
     read_widened(file, placed.part_offsets[0], request.parts[0].type, values, threads);
     return tensor;
   }
-  const EncodedPart& data = request.parts[0];
-  const EncodedPart& scales = request.parts[1];
-  const auto block = std::max<std::int64_t>(1, static_cast<std::int64_t>(kBlockBytes / data.row_bytes));
+  const auto block = std::max<std::int64_t>(1, static_cast<std::int64_t>(kBlockBytes / request.parts[0].row_bytes));
   const auto blocks = static_cast<std::size_t>((request.rows + block - 1) / block);
   parallel_for(blocks, threads, [&](std::size_t index) {
     const std::int64_t begin = static_cast<std::int64_t>(index) * block;
     const std::int64_t rows = std::min(block, request.rows - begin);
-    std::vector<std::byte> codes(static_cast<std::size_t>(rows) * data.row_bytes);
-    std::vector<float> row_scales(static_cast<std::size_t>(rows) * scales.row_bytes / sizeof(float));
-    file.read_at(placed.part_offsets[0] + static_cast<std::uint64_t>(begin) * data.row_bytes, codes);
-    file.read_at(placed.part_offsets[1] + static_cast<std::uint64_t>(begin) * scales.row_bytes,
-                 std::as_writable_bytes(std::span(row_scales)));
-    dequantize_rows(request.encoding, codes, row_scales, request.columns,
+    std::vector<std::vector<std::byte>> bytes;
+    for (std::size_t part = 0; part < request.parts.size(); ++part) {
+      const std::uint64_t row_bytes = request.parts[part].row_bytes;
+      bytes.emplace_back(static_cast<std::size_t>(rows) * row_bytes);
+      file.read_at(placed.part_offsets[part] + static_cast<std::uint64_t>(begin) * row_bytes, bytes.back());
+    }
+    const std::vector<std::span<const std::byte>> parts(bytes.begin(), bytes.end());
+    dequantize_rows(request.encoding, parts, request.columns,
                     values.subspan(static_cast<std::size_t>(begin * request.columns),
                                    static_cast<std::size_t>(rows * request.columns)));
   });

@@ -12,10 +12,12 @@
 #include <vector>
 
 #include "base/half.h"
+#include "kernels/choose_scales.h"
 #include "kernels/convert.h"
 #include "kernels/pack.h"
 #include "kernels/quantize.h"
 #include "quant/encoder.h"
+#include "quant/quantizer.h"
 
 namespace {
 
@@ -27,6 +29,8 @@ constexpr std::size_t kRows = (4U << 20) / (kColumns * sizeof(std::uint16_t));
 constexpr std::size_t kHalfRow = kColumns * sizeof(std::uint16_t);
 constexpr std::size_t kFloatRow = kColumns * sizeof(float);
 constexpr std::size_t kPackedRow = kColumns / 2;
+
+constexpr BlockFormat kUsual{32, 4, false};
 
 /// Zeroed memory that begins on a boundary that every vector fits.
 template <class T>
@@ -52,9 +56,14 @@ struct WorkingSet {
   Aligned<std::byte> bfloat16{kRows * kHalfRow};
   Aligned<std::byte> float16{kRows * kHalfRow};
   Aligned<std::byte> packed{kRows * kPackedRow};
-  Aligned<float> scales{kRows * kColumns / kMinBlockSize};
+  Aligned<float> scales{kColumns / kMinBlockSize};
+  Aligned<std::uint8_t> zero_points{kColumns / kMinBlockSize};
   Aligned<float> row{kColumns};
   Aligned<std::uint8_t> codes{kColumns};
+
+  BlockScales blocks(const BlockFormat& format) {
+    return {scales.span().first(format.blocks(kColumns)), zero_points.span().first(format.blocks(kColumns))};
+  }
 
   /// Weights as they are usual: normal, of a small spread.
   WorkingSet() {
@@ -68,7 +77,8 @@ struct WorkingSet {
       std::memcpy(float16.data() + i * sizeof(half), &half, sizeof(half));
     }
     widen_to_float32(DataType::bfloat16, {bfloat16.data(), kHalfRow}, row.data());
-    quantize_symmetric(row.span(), 32, 4, codes.data(), scales.data());
+    choose_nearest(row.span(), {}, kUsual, blocks(kUsual));
+    assign_codes(row.span(), kUsual, blocks(kUsual), codes.data());
   }
 };
 
@@ -113,21 +123,22 @@ void register_conversions(std::int64_t target, WorkingSet& set) {
   });
 }
 
+std::string name_of(const BlockFormat& format) {
+  return fmt::format("{}bit/block{}/{}", format.bits, format.size, format.symmetric ? "sym" : "asym");
+}
+
 void register_quantizers(std::int64_t target, WorkingSet& set) {
-  struct Kind {
-    int bits;
-    std::size_t block_size;
-  };
-  for (const auto [bits, block_size] : {Kind{4, 32}, Kind{4, 128}, Kind{8, 32}}) {
-    const std::size_t blocks = kColumns / block_size;
-    const std::size_t row_bytes = kFloatRow + kColumns + blocks * sizeof(float);
-    const std::string kind = fmt::format("{}bit/block{}", bits, block_size);
-    measure_rows("quantize_symmetric/" + kind, target, row_bytes, [=, &set](std::size_t index) {
-      quantize_symmetric(set.row.span(), block_size, bits, set.codes.data(), set.scales.row(index, blocks));
+  for (const BlockFormat& format : {BlockFormat{32, 4, true}, kUsual, BlockFormat{128, 4, false}}) {
+    for (const Quantizer& method : quantizers()) {
+      if (method.feedback || (format.symmetric && !method.symmetric)) continue;
+      measure_rows(fmt::format("choose_{}/{}", method.name, name_of(format)), target, kFloatRow,
+                   [=, &set](std::size_t) { method.choose(set.row.span(), {}, format, set.blocks(format)); });
+    }
+    measure_rows("assign_codes/" + name_of(format), target, kFloatRow + kColumns, [=, &set](std::size_t) {
+      assign_codes(set.row.span(), format, set.blocks(format), set.codes.data());
     });
-    measure_rows("dequantize_symmetric/" + kind, target, row_bytes, [=, &set](std::size_t index) {
-      dequantize_symmetric(set.codes.data(), set.scales.row(index, blocks), block_size, bits, set.row.span());
-    });
+    measure_rows("dequantize/" + name_of(format), target, kFloatRow + kColumns,
+                 [=, &set](std::size_t) { dequantize(set.codes.data(), format, set.blocks(format), set.row.span()); });
   }
   measure_rows("pack_codes/4bit", target, kColumns + kPackedRow,
                [&set](std::size_t index) { pack_codes(set.codes.span(), 4, set.packed.row(index, kPackedRow)); });
@@ -137,19 +148,26 @@ void register_quantizers(std::int64_t target, WorkingSet& set) {
 
 /// All steps together, as an export takes them; of the bytes, those that it reads are counted.
 void register_encoder(std::int64_t target, WorkingSet& set) {
-  benchmark::RegisterBenchmark(
-      fmt::format("encode_rows/bfloat16_to_int4/block32/{}", hwy::TargetName(target)).c_str(),
-      [target, &set](benchmark::State& state) {
-        use_target(target);
-        const Encoding encoding{
-            .format = Encoding::Format::block_quantized, .bits = 4, .block_size = 32, .quantizer = "rtn"};
-        const StoredRows rows{DataType::bfloat16, kColumns, set.bfloat16.span()};
-        const std::size_t scales = kRows * kColumns / 32;
-        const std::vector<std::span<std::byte>> parts = {set.packed.span(),
-                                                         std::as_writable_bytes(set.scales.span().first(scales))};
-        for (auto _ : state) benchmark::DoNotOptimize(encode_rows(encoding, rows, parts));
-        state.SetBytesProcessed(state.iterations() * kRows * kHalfRow);
-      });
+  for (const std::string_view method : {"rtn", "grid"}) {
+    benchmark::RegisterBenchmark(
+        fmt::format("encode_rows/bfloat16_to_int4/block32/{}/{}", method, hwy::TargetName(target)).c_str(),
+        [target, method, &set](benchmark::State& state) {
+          use_target(target);
+          const Encoding encoding{.format = Encoding::Format::block_quantized,
+                                  .bits = 4,
+                                  .block_size = 32,
+                                  .symmetric = method == "rtn",
+                                  .quantizer = std::string(method)};
+          std::vector<std::vector<std::byte>> bytes;
+          std::vector<std::span<std::byte>> parts;
+          for (const EncodedPart& part : encoded_parts(encoding, DataType::bfloat16, kRows, kColumns))
+            bytes.emplace_back(kRows * part.row_bytes);
+          for (std::vector<std::byte>& part : bytes) parts.emplace_back(part);
+          const StoredRows rows{DataType::bfloat16, kColumns, set.bfloat16.span()};
+          for (auto _ : state) benchmark::DoNotOptimize(encode_rows(encoding, rows, {}, parts));
+          state.SetBytesProcessed(state.iterations() * kRows * kHalfRow);
+        });
+  }
 }
 
 /// What the kernels are held against: copies from block to block, and of one row over and over.

@@ -21,12 +21,22 @@ void add_package_options(CLI::App& app, ExportRequest& request) {
       ->type_name("NAME|FILE")
       ->capture_default_str();
   app.add_option("--target", request.target, "What the package is for: cpu")->type_name("TARGET");
-  app.add_option("--text", request.text, "Weights of the text decoder: int4, int8, fp16, fp32")->type_name("PRECISION");
+  app.add_option(
+         "--text", request.text,
+         "Weights of the text decoder: int4, int8, int2, fp16, fp32, or more words as in int4-block64-grid-asym")
+      ->type_name("SPEC");
   app.add_option("--vision", request.vision, "Weights of the visual tower: fp32, fp16")->type_name("PRECISION");
-  app.add_option("--embedding", request.embedding, "Weights of the token embedding: int4, int8, fp16, fp32")
-      ->type_name("PRECISION");
+  app.add_option("--embedding", request.embedding, "Weights of the token embedding, as --text")->type_name("SPEC");
+  app.add_option("--tensor", request.tensors,
+                 "Weights of one role, in some layers (0..3,-1: -1 is the last): mlp_down@0..3=int8; may be repeated")
+      ->type_name("ROLE[@LAYERS]=SPEC")
+      ->take_all()
+      ->allow_extra_args(false);
+  app.add_option("--importance", request.importance,
+                 "Where quantisers learn which columns matter: none, weights, calibration")
+      ->type_name("SOURCE");
   app.add_option("--block-size", request.block_size,
-                 "Weights that share a scale in int4 and int8: 16, 32, 64, 128, 256")
+                 "Weights that share a scale in all that is quantised: 16, 32, 64, 128, 256")
       ->check(CLI::PositiveNumber)
       ->type_name("N");
   app.add_option("--logits", request.logits, "Positions whose logits the decoder returns: last, all")

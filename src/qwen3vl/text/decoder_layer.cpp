@@ -15,12 +15,12 @@ Value head_norm(const Builder& b, const Scope& s, const TextConfig& cfg, const V
 }
 
 std::pair<Value, KeyValue> self_attention(const Builder& b, const Scope& s, const TextConfig& cfg, const Value& x,
-                                          const KeyValue& past, const Step& step) {
+                                          const KeyValue& past, const Step& step, std::int64_t layer) {
   Graph& g = b.graph;
   const std::int64_t q_width = cfg.num_attention_heads * cfg.head_dim;
   const std::int64_t kv_width = cfg.num_key_value_heads * cfg.head_dim;
   const auto project = [&](const char* name, const Value& input, std::int64_t in, std::int64_t out, Role role) {
-    return linear(b, s / name, s / name / "weight", input, in, out, role, step.accuracy_level);
+    return linear(b, s / name, s / name / "weight", input, in, out, {role, layer}, step.accuracy_level);
   };
   const Value q = head_norm(b, s / "q_norm", cfg, project("q_proj", x, cfg.hidden_size, q_width, Role::attention_q),
                             cfg.num_attention_heads);
@@ -35,17 +35,18 @@ std::pair<Value, KeyValue> self_attention(const Builder& b, const Scope& s, cons
 }
 
 /// down(silu(gate(x)) · up(x)). A mixture of experts would be another function of this signature.
-Value mlp(const Builder& b, const Scope& s, const TextConfig& cfg, const Value& x, const Step& step) {
+Value mlp(const Builder& b, const Scope& s, const TextConfig& cfg, const Value& x, const Step& step,
+          std::int64_t layer) {
   Graph& g = b.graph;
   const std::int64_t hidden = cfg.hidden_size;
   const std::int64_t inner = cfg.intermediate_size;
-  const Value gate =
-      linear(b, s / "gate_proj", s / "gate_proj" / "weight", x, hidden, inner, Role::mlp_gate, step.accuracy_level);
-  const Value up =
-      linear(b, s / "up_proj", s / "up_proj" / "weight", x, hidden, inner, Role::mlp_up, step.accuracy_level);
+  const auto project = [&](const char* name, const Value& input, std::int64_t in, std::int64_t out, Role role) {
+    return linear(b, s / name, s / name / "weight", input, in, out, {role, layer}, step.accuracy_level);
+  };
+  const Value gate = project("gate_proj", x, hidden, inner, Role::mlp_gate);
+  const Value up = project("up_proj", x, hidden, inner, Role::mlp_up);
   const Value gated = multiply(g, s, silu(g, s / "act_fn", gate), up);
-  return linear(b, s / "down_proj", s / "down_proj" / "weight", gated, inner, hidden, Role::mlp_down,
-                step.accuracy_level);
+  return project("down_proj", gated, inner, hidden, Role::mlp_down);
 }
 
 }  // namespace
@@ -54,10 +55,10 @@ std::pair<Residual, KeyValue> decoder_layer(const Builder& b, const Scope& s, co
                                             const Residual& residual, const KeyValue& past, const Step& step,
                                             std::int64_t layer) {
   const auto [h, x] = skip_rms_norm(b, s / "input_layernorm", residual, cfg.hidden_size, cfg.rms_norm_eps);
-  const auto [attended, present] = self_attention(b, s / "self_attn", cfg, h, past, step);
+  const auto [attended, present] = self_attention(b, s / "self_attn", cfg, h, past, step, layer);
   const auto [g, y] =
       skip_rms_norm(b, s / "post_attention_layernorm", {x, attended}, cfg.hidden_size, cfg.rms_norm_eps);
-  Value added = mlp(b, s / "mlp", cfg, g, step);
+  Value added = mlp(b, s / "mlp", cfg, g, step, layer);
   if (layer < static_cast<std::int64_t>(step.deepstack.size()))
     added = add(b.graph, s / "deepstack", added, step.deepstack[static_cast<std::size_t>(layer)]);
   return {{y, added}, present};

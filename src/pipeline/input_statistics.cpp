@@ -1,0 +1,118 @@
+#include "pipeline/input_statistics.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "kernels/convert.h"
+#include "qwen3vl/names.h"
+
+namespace q3vl {
+namespace {
+
+constexpr std::size_t kRowsAtOnce = 256;
+
+/// Importances that follow from the weights around a matrix.
+class WeightImportance {
+ public:
+  explicit WeightImportance(const PackagePlan& plan)
+      : checkpoint_(*plan.checkpoint), text_(plan.config.text), head_(names::head_weight(text_).path()) {}
+
+  std::vector<float> of(const WeightRequest& request) const {
+    const Scope layer = names::language_model(text_) / "layers" / fmt::format("{}", request.use.layer);
+    const auto input_norm = [&] { return squares(vector(layer / "input_layernorm" / "weight")); };
+    const auto mlp_norm = [&] { return squares(vector(layer / "post_attention_layernorm" / "weight")); };
+    switch (request.use.role) {
+      case Role::attention_q:
+      case Role::attention_k:
+      case Role::attention_v:
+        return input_norm();
+      case Role::mlp_gate:
+      case Role::mlp_up:
+        return mlp_norm();
+      case Role::attention_o:
+        return by_query_head(row_squares(layer / "self_attn" / "v_proj" / "weight", input_norm()));
+      case Role::mlp_down: {
+        std::vector<float> gate = row_squares(layer / "mlp" / "gate_proj" / "weight", mlp_norm());
+        const std::vector<float> up = row_squares(layer / "mlp" / "up_proj" / "weight", mlp_norm());
+        std::ranges::transform(gate, up, gate.begin(), std::multiplies());
+        return gate;
+      }
+      default:  // the head, also where it is the embedding table
+        if (request.name != head_) return {};
+        return squares(vector(names::language_model(text_) / "norm" / "weight"));
+    }
+  }
+
+ private:
+  std::vector<float> vector(const Scope& name) const {
+    const TensorInfo& info = *checkpoint_.find(name.path());
+    std::vector<std::byte> stored(info.bytes);
+    checkpoint_.shards()[info.shard].read_at(info.offset, stored);
+    std::vector<float> values(static_cast<std::size_t>(element_count(info.shape)));
+    widen_to_float32(info.type, stored, values.data());
+    return values;
+  }
+
+  static std::vector<float> squares(std::vector<float> values) {
+    for (float& value : values) value *= value;
+    return values;
+  }
+
+  /// Σ_c importance[c] · w[r][c]² of every row r.
+  std::vector<float> row_squares(const Scope& name, const std::vector<float>& importance) const {
+    const TensorInfo& info = *checkpoint_.find(name.path());
+    const std::size_t columns = importance.size();
+    const std::size_t row_bytes = columns * size_of(info.type);
+    const auto rows = static_cast<std::size_t>(info.shape.front());
+    std::vector<float> sums(rows);
+    std::vector<std::byte> stored;
+    std::vector<float> values;
+    for (std::size_t begin = 0; begin < rows; begin += kRowsAtOnce) {
+      const std::size_t count = std::min(kRowsAtOnce, rows - begin);
+      stored.resize(count * row_bytes);
+      values.resize(count * columns);
+      checkpoint_.shards()[info.shard].read_at(info.offset + begin * row_bytes, stored);
+      widen_to_float32(info.type, stored, values.data());
+      for (std::size_t row = 0; row < count; ++row)
+        for (std::size_t column = 0; column < columns; ++column) {
+          const float value = values[row * columns + column];
+          sums[begin + row] += importance[column] * value * value;
+        }
+    }
+    return sums;
+  }
+
+  /// Values of the key/value heads' channels, repeated for the query heads that each of them serves.
+  std::vector<float> by_query_head(const std::vector<float>& values) const {
+    std::vector<float> repeated;
+    const std::int64_t shared = text_.num_attention_heads / text_.num_key_value_heads;
+    for (std::int64_t head = 0; head < text_.num_attention_heads; ++head) {
+      const auto first = values.begin() + head / shared * text_.head_dim;
+      repeated.insert(repeated.end(), first, first + text_.head_dim);
+    }
+    return repeated;
+  }
+
+  const Checkpoint& checkpoint_;
+  const TextConfig& text_;
+  std::string head_;
+};
+
+}  // namespace
+
+std::function<InputStatistics(const WeightRequest&)> input_statistics(const PackagePlan& plan) {
+  switch (plan.recipe.importance) {
+    case ImportanceSource::none:
+      break;
+    case ImportanceSource::weights:
+      return [importance = WeightImportance(plan)](const WeightRequest& request) {
+        return InputStatistics{.importance = importance.of(request), .feedback = {}};
+      };
+    case ImportanceSource::calibration:
+      break;
+  }
+  return [](const WeightRequest&) { return InputStatistics{}; };
+}
+
+}  // namespace q3vl
