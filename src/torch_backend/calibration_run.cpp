@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <optional>
@@ -18,6 +19,19 @@
 namespace q3vl {
 namespace {
 
+constexpr std::int64_t kBlockRows = 128;
+
+/// Adds xᵀ·x to the upper triangle of `sum`, and to the blocks on its diagonal: the rest would be the same products.
+void add_products(const at::Tensor& sum, const at::Tensor& x) {
+  for (std::int64_t begin = 0; begin < x.size(1); begin += kBlockRows) {
+    const std::int64_t columns = x.size(1) - begin;
+    const std::int64_t rows = std::min(kBlockRows, columns);
+    sum.narrow(0, begin, rows)
+        .narrow(1, begin, columns)
+        .addmm_(x.narrow(1, begin, rows).t(), x.narrow(1, begin, columns));
+  }
+}
+
 /// Sums over the tokens that a matrix was given.
 class InputSums {
  public:
@@ -32,7 +46,7 @@ class InputSums {
     }
     tokens_ += x.size(0);
     squares_ += x.square().sum(0, /*keepdim=*/false, at::kDouble);
-    if (feedback_) hessian_.addmm_(x.t(), x);
+    if (feedback_) add_products(hessian_, x);
   }
 
   /// What the sums say of `weight`; they are used up.
@@ -64,7 +78,7 @@ class InputSums {
   bool feedback_;
   std::int64_t tokens_ = 0;
   at::Tensor squares_;  // [K] float64
-  at::Tensor hessian_;  // [K, K] float32: of x·xᵀ
+  at::Tensor hessian_;  // [K, K] float32: the upper triangle of x·xᵀ
 };
 
 /// What goes into the first layer.

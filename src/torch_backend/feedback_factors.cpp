@@ -51,9 +51,8 @@ std::vector<std::uint16_t> packed(const at::Tensor& reversed) {
 }  // namespace
 
 std::optional<FeedbackFactors> feedback_factors(at::Tensor hessian, double damping) {
-  const at::Tensor diagonal = hessian.diagonal();
-  diagonal.masked_fill_(diagonal.eq(0), 1);
-  const double mean = diagonal.mean(at::kDouble).item<double>();
+  hessian.diagonal().masked_fill_(hessian.diagonal().eq(0), 1);
+  const double mean = hessian.diagonal().mean(at::kDouble).item<double>();
   // With rows and columns in reverse order, H = L·Lᵀ gives U = L⁻¹ without the inverse of H: read from the other end,
   // L is the upper triangular factor V of H = V·Vᵀ, and H⁻¹ = V⁻ᵀ·V⁻¹.
   hessian = hessian.flip({0, 1}).to(hessian.size(0) <= kMostInFloat64 ? at::kDouble : at::kFloat);
