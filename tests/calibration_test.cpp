@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "backend/tensor_backend.h"
 #include "base/half.h"
 #include "base/parallel.h"
 #include "calibration/calibration_data.h"
@@ -27,6 +28,7 @@
 #include "support/test_data.h"
 #include "torch_backend/feedback_factors.h"
 #include "torch_backend/prompt_features.h"
+#include "verify/package_weights.h"
 
 namespace q3vl {
 namespace {
@@ -326,6 +328,35 @@ TEST(CalibrationData, TheFingerprintIsOfTokensAndPixels) {
   EXPECT_NE(describe_data(read_data(folder.path())), before);
 }
 
+TEST(Calibrate, RefusesInputsThatOverflow) {
+  const ModelConfig config = read_model_config(tiny());
+  const Checkpoint checkpoint = Checkpoint::open(tiny());
+  const ReferenceWeights stored = checkpoint_weights(checkpoint, 1);
+  const std::vector<Prompt> prompts = {{.input_ids = {1, 2, 3}, .pictures = {}}};
+  CalibrationState state;
+
+  CalibrationRequest request{.config = &config,
+                             .prompts = &prompts,
+                             .weights =
+                                 [&](const std::string& name) {
+                                   HostTensor tensor = stored(name);
+                                   if (name == "model.language_model.layers.1.input_layernorm.weight")
+                                     for (float& value : tensor.values<float>()) value = 1e30F;
+                                   return tensor;
+                                 },
+                             .feedback = true,
+                             .damping = kCalibrationDamping,
+                             .threads = 1,
+                             .state = &state,
+                             .found = [](const SiteFindings&) {},
+                             .advanced = [] {},
+                             .warning = [](const std::string&) {}};
+  EXPECT_EQ(refusal(ErrorKind::bad_input, [&] { tensor_backend().run_calibration(request); }),
+            "the inputs of \"model.language_model.layers.1.self_attn.o_proj.weight\" are not finite, or too large for "
+            "float32: the calibration data overflow in this checkpoint");
+  EXPECT_EQ(state.layers_done, 1);
+}
+
 struct BadData {
   const char* name;
   std::string json;
@@ -465,6 +496,7 @@ TEST_F(Interruption, AtAnyLayerLeavesTheSameBytes) {
     EXPECT_FALSE(files().contains(name));
     EXPECT_THAT(refusal(ErrorKind::bad_input, [&] { Calibration::open(folder_ / (name + ".partial")); }),
                 HasSubstr("it is not a safetensors file"));
+    write_bytes(folder_ / (name + ".state.new"), "half a state, by a run that was killed");
     const CalibrateReport report = calibrate(request(name), silent());
     EXPECT_EQ(report.layers_before, static_cast<std::int64_t>(layers));
     EXPECT_EQ(read_bytes(folder_ / name), whole) << layers;
@@ -473,7 +505,8 @@ TEST_F(Interruption, AtAnyLayerLeavesTheSameBytes) {
     ASSERT_TRUE(interrupted_at(request("each"), layers)) << layers;
   EXPECT_EQ(calibrate(request("each"), silent()).layers_before, static_cast<std::int64_t>(kLayers));
   EXPECT_EQ(read_bytes(folder_ / "each"), whole);
-  for (const std::string& name : files()) EXPECT_FALSE(name.ends_with(".partial") || name.ends_with(".state")) << name;
+  for (const std::string& name : files())
+    EXPECT_FALSE(name.ends_with(".partial") || name.find(".state") != std::string::npos) << name;
 }
 
 TEST_F(Interruption, BeforeTheFirstLayerLeavesNothing) {
