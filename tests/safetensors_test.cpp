@@ -36,6 +36,14 @@ TEST(SafetensorsHeader, AFileWithoutTensorsIsLegal) {
   EXPECT_TRUE(parse_safetensors_header(R"({"__metadata__":{}})", 0, "x").empty());
 }
 
+TEST(SafetensorsHeader, MetadataAreStringsByName) {
+  EXPECT_EQ(parse_safetensors_metadata(R"({"__metadata__":{"format":"pt","a":"b"}})", "x"),
+            (SafetensorsMetadata{{"a", "b"}, {"format", "pt"}}));
+  EXPECT_TRUE(parse_safetensors_metadata("{}", "x").empty());
+  EXPECT_EQ(refusal(ErrorKind::bad_input, [] { parse_safetensors_metadata(R"({"__metadata__":{"a":3}})", "x"); }),
+            "x: __metadata__.a is 3, expected a string");
+}
+
 struct BadHeader {
   const char* what;
   const char* json;

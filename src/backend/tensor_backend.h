@@ -43,6 +43,34 @@ struct ReferenceResult {
   HostTensor logits;  ///< [P, vocab_size]
 };
 
+/// Calibration prompts on their way through the language model: what is needed to go on behind the finished layers.
+struct CalibrationState {
+  std::int64_t layers_done = 0;
+  std::vector<HostTensor> hidden;                  ///< a prompt each: [L, H] float32, the input of the next layer
+  std::vector<std::vector<HostTensor>> deepstack;  ///< a prompt each: [picture tokens, H] float32 a level; let go
+                                                   ///< when the last level has been added
+};
+
+/// What was found about the inputs of a matrix, K wide.
+struct SiteFindings {
+  std::string weight;                   ///< the first that reads the input, as the reference observes it
+  std::vector<float> second_moment;     ///< [K]: the mean of x² over all tokens
+  std::vector<std::uint16_t> feedback;  ///< float16 [K·(K−1)/2]: the triangle R, row behind row; empty: not asked for
+};
+
+struct CalibrationRequest {
+  const ModelConfig* config;
+  const std::vector<Prompt>* prompts;
+  ReferenceWeights weights;
+  bool feedback;   ///< GPTQ feedback factors, too, but for the head
+  double damping;  ///< of their Hessians, relative to the mean of the diagonal
+  int threads;
+  CalibrationState* state;                         ///< empty: from the start; kept up to date
+  std::function<void(const SiteFindings&)> found;  ///< layer by layer, the head last
+  std::function<void()> advanced;                  ///< `state` has changed: the first layer can begin, or one is done
+  std::function<void(const std::string&)> warning;
+};
+
 class TensorBackend {
  public:
   virtual ~TensorBackend() = default;
@@ -53,6 +81,11 @@ class TensorBackend {
   /// The forward pass of Qwen3-VL in float32 for every case. A layer's weights are asked for once, whatever the number
   /// of cases, and let go before the next. Without pictures in any case nothing of the visual tower is asked for.
   virtual std::vector<ReferenceResult> run_reference(const ReferenceRequest& request) const = 0;
+
+  /// Runs prompts through the language model in float32 and gathers what the inputs of its matrices look like. A layer
+  /// is run once over all prompts; its weights and Hessians are in memory while it is. Throws Error(bad_input) when
+  /// inputs are not finite, or a Hessian cannot be factored however it is damped, and Error(interrupted).
+  virtual void run_calibration(const CalibrationRequest& request) const = 0;
 };
 
 /// The backend; opened at the first call. Throws Error(internal) when the library is missing or cannot be opened.

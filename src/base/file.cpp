@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -45,6 +46,22 @@ File File::create(const fs::path& path) {
   const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (descriptor < 0) fail(ErrorKind::output, path, "create", errno);
   return {path, descriptor};
+}
+
+File File::open_exclusively(const fs::path& path) {
+  const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666);
+  if (descriptor < 0) fail(ErrorKind::output, path, "open", errno);
+  File file(path, descriptor);
+  struct stat opened {};
+  struct stat named {};
+  if (::fstat(descriptor, &opened) != 0) fail(ErrorKind::output, path, "examine", errno);
+  if (!S_ISREG(opened.st_mode)) throw Error(ErrorKind::output, fmt::format("{}: is not a regular file", path.string()));
+  const bool locked = ::flock(descriptor, LOCK_EX | LOCK_NB) == 0;
+  if (!locked && errno != EWOULDBLOCK) fail(ErrorKind::output, path, "lock", errno);
+  // A run that held the lock may have renamed or removed the file since it was opened.
+  if (!locked || ::stat(path.c_str(), &named) != 0 || named.st_ino != opened.st_ino)
+    throw Error(ErrorKind::output, fmt::format("{}: another run is writing it", path.string()));
+  return file;
 }
 
 File::File(File&& other) noexcept : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)) {}
@@ -131,8 +148,12 @@ void File::reserve(std::uint64_t size) const {
     fail(ErrorKind::output, path_, fmt::format("reserve {} bytes", size), errno);
 }
 
-void File::finish() {
+void File::sync() const {
   if (::fsync(descriptor_) != 0) fail(ErrorKind::output, path_, "flush to the disk", errno);
+}
+
+void File::finish() {
+  sync();
   if (::close(std::exchange(descriptor_, -1)) != 0) fail(ErrorKind::output, path_, "close", errno);
 }
 

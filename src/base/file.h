@@ -17,6 +17,10 @@ class File {
   /// Creates a file that must not exist yet, for writing. Throws Error(output).
   static File create(const std::filesystem::path& path);
 
+  /// Opens a file for reading and writing, made empty if it does not exist, that no other process has opened this way
+  /// until it is closed. Throws Error(output), also when another one has.
+  static File open_exclusively(const std::filesystem::path& path);
+
   File(File&& other) noexcept;
   File& operator=(File&&) = delete;
   File(const File&) = delete;
@@ -46,6 +50,9 @@ class File {
   /// Sets the file's size and reserves room for it on the disk where the file system can. Throws Error(output),
   /// also when the room is not there.
   void reserve(std::uint64_t size) const;
+
+  /// fsync: what was written is on the disk. Throws Error(output).
+  void sync() const;
 
   /// fsync and close, both checked. Throws Error(output).
   void finish();

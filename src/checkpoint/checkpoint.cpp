@@ -53,7 +53,8 @@ std::set<std::string> safetensors_files(const fs::path& folder) {
   return names;
 }
 
-std::vector<SafetensorsEntry> read_header(const File& file, std::uint64_t& data_begin) {
+/// The JSON of the header, and where the tensors behind it begin.
+std::string read_header_text(const File& file, std::uint64_t& data_begin) {
   const std::string path = file.path().string();
   const std::uint64_t size = file.size();
   if (size < 8)
@@ -74,7 +75,12 @@ std::vector<SafetensorsEntry> read_header(const File& file, std::uint64_t& data_
     throw Error(ErrorKind::bad_input,
                 fmt::format("{}: its header does not begin with {{; it is not a safetensors file", path));
   data_begin = 8 + length;
-  return parse_safetensors_header(json, size - data_begin, path);
+  return json;
+}
+
+std::vector<SafetensorsEntry> read_header(const File& file, std::uint64_t& data_begin) {
+  const std::string json = read_header_text(file, data_begin);
+  return parse_safetensors_header(json, file.size() - data_begin, file.path().string());
 }
 
 }  // namespace
@@ -141,6 +147,12 @@ Checkpoint Checkpoint::open_file(const fs::path& path) {
   for (SafetensorsEntry& entry : read_header(checkpoint.shards_.back(), data_begin))
     checkpoint.add(std::move(entry), data_begin);
   return checkpoint;
+}
+
+std::map<std::string, std::string> Checkpoint::read_metadata(const fs::path& path) {
+  const File file = File::open(path);
+  std::uint64_t data_begin = 0;
+  return parse_safetensors_metadata(read_header_text(file, data_begin), path.string());
 }
 
 void Checkpoint::add(SafetensorsEntry entry, std::uint64_t data_begin) {

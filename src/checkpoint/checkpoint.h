@@ -42,6 +42,9 @@ class Checkpoint {
   /// Reads the header of a single safetensors file, whatever it is called. Throws Error(bad_input).
   static Checkpoint open_file(const std::filesystem::path& path);
 
+  /// The metadata in the header of a single safetensors file. Throws Error(bad_input).
+  static std::map<std::string, std::string> read_metadata(const std::filesystem::path& path);
+
   const std::filesystem::path& folder() const { return folder_; }
   const std::vector<File>& shards() const { return shards_; }
   const std::map<std::string, TensorInfo>& tensors() const { return tensors_; }

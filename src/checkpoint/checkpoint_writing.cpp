@@ -6,8 +6,8 @@
 
 namespace q3vl {
 
-std::string safetensors_header(const std::vector<SafetensorsEntry>& entries) {
-  OrderedJson header = {{"__metadata__", {{"format", "pt"}}}};
+std::string safetensors_header(const std::vector<SafetensorsEntry>& entries, const SafetensorsMetadata& metadata) {
+  OrderedJson header = {{"__metadata__", metadata}};
   for (const SafetensorsEntry& entry : entries)
     header[entry.name] = {
         {"dtype", safetensors_name(entry.type)}, {"shape", entry.shape}, {"data_offsets", {entry.begin, entry.end}}};

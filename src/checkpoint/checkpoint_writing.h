@@ -17,7 +17,8 @@ inline constexpr const char* kIndexFile = "model.safetensors.index.json";
 
 /// What stands before the tensors' bytes: the length and the header, padded with spaces to a multiple of 8 bytes as the
 /// reference writer does. `entries` must be in the order of their bytes.
-std::string safetensors_header(const std::vector<SafetensorsEntry>& entries);
+std::string safetensors_header(const std::vector<SafetensorsEntry>& entries,
+                               const SafetensorsMetadata& metadata = {{"format", "pt"}});
 
 /// The name of shard `index` of `count`: "model-00001-of-00004.safetensors", or "model.safetensors" of one.
 std::string shard_name(std::size_t index, std::size_t count);

@@ -65,4 +65,14 @@ std::vector<SafetensorsEntry> parse_safetensors_header(const std::string& json, 
   return entries;
 }
 
+SafetensorsMetadata parse_safetensors_metadata(const std::string& json, const std::string& origin) {
+  const Json document = parse_json(json, origin + ": header");
+  const JsonObject root(document, origin);
+  SafetensorsMetadata metadata;
+  if (!root.has("__metadata__")) return metadata;
+  const JsonObject strings = root.object("__metadata__");
+  for (const auto& item : strings.json().items()) metadata.emplace(item.key(), strings.string(item.key()));
+  return metadata;
+}
+
 }  // namespace q3vl

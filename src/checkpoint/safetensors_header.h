@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,9 @@
 namespace q3vl {
 
 inline constexpr std::uint64_t kMaxSafetensorsHeader = 100'000'000;
+
+/// What a header says of the whole file, in strings by name: its "__metadata__".
+using SafetensorsMetadata = std::map<std::string, std::string>;
 
 struct SafetensorsEntry {
   std::string name;
@@ -27,5 +31,8 @@ struct SafetensorsEntry {
 /// without holes or overlaps. `origin` (the path) opens every message. Throws Error(bad_input).
 std::vector<SafetensorsEntry> parse_safetensors_header(const std::string& json, std::uint64_t data_bytes,
                                                        const std::string& origin);
+
+/// The metadata in the JSON of a header; none when it has none. Throws Error(bad_input).
+SafetensorsMetadata parse_safetensors_metadata(const std::string& json, const std::string& origin);
 
 }  // namespace q3vl

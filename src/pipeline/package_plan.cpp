@@ -20,7 +20,6 @@ namespace q3vl {
 namespace {
 
 constexpr std::int64_t kDefaultMaxLength = 8192;
-constexpr std::int64_t kDefaultMaxPixels = 1'003'520;  // 980 tokens of 32 × 32 pixels
 
 /// `names`, or without any all that the checkpoint has.
 Components choose_components(const std::vector<std::string>& names, const Components& available,

@@ -17,6 +17,9 @@
 
 namespace q3vl {
 
+/// The most pixels of a picture after its resize, unless the user says otherwise: 980 tokens of 32 × 32 pixels.
+inline constexpr std::int64_t kDefaultMaxPixels = 1'003'520;
+
 /// Which graphs are written.
 struct Components {
   bool vision = false;

@@ -26,6 +26,11 @@ Prompt prompt_of(const ModelConfig& config, std::span<const std::int64_t> input_
           .position_ids = copy_of(positions.ids).reshape({3, 1, -1})};  // [3·S] -> [3, 1, S]
 }
 
+at::Tensor visual_mask(const ModelConfig& config, const at::Tensor& input_ids) {
+  const PromptTokens tokens = prompt_tokens(config);
+  return input_ids.eq(tokens.image_token_id).logical_or(input_ids.eq(tokens.video_token_id));
+}
+
 TextInput embed_prompt(const ModelConfig& config, const WeightProvider& weights, const Prompt& prompt,
                        const VisionFeatures* vision) {
   TextInput input{.inputs_embeds = embed_tokens(config.text, weights, prompt.input_ids),
@@ -33,9 +38,7 @@ TextInput embed_prompt(const ModelConfig& config, const WeightProvider& weights,
                   .position_ids = prompt.position_ids,
                   .visual_mask = {},
                   .deepstack = {}};
-  const PromptTokens tokens = prompt_tokens(config);
-  const at::Tensor mask =
-      prompt.input_ids.eq(tokens.image_token_id).logical_or(prompt.input_ids.eq(tokens.video_token_id));
+  const at::Tensor mask = visual_mask(config, prompt.input_ids);
   const std::int64_t placeholders = mask.sum().item<std::int64_t>();
   const std::int64_t features = vision ? vision->features.size(0) : 0;
   if (placeholders != features)

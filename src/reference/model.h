@@ -31,6 +31,9 @@ struct Prompt {
 Prompt prompt_of(const ModelConfig& config, std::span<const std::int64_t> input_ids, std::span<const Grid> image_grids,
                  std::span<const Grid> video_grids);
 
+/// The places of image and video placeholders: [B, S] bool.
+at::Tensor visual_mask(const ModelConfig& config, const at::Tensor& input_ids);
+
 /// The decoder's input: token embeddings with the features in place of the placeholders. Images and videos alike take
 /// the rows of `vision` in the order of the placeholders, row of the batch by row; null when there are none. Throws
 /// Error(bad_input) when placeholders and features differ in number.

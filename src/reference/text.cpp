@@ -31,12 +31,16 @@ at::Tensor repeat_kv(const at::Tensor& x, std::int64_t heads) {
 /// Grouped-query attention with RMS-normalised queries and keys: [B, S, H] -> [B, S, H].
 at::Tensor attention(const TextConfig& config, const WeightProvider& weights, const std::string& name,
                      const at::Tensor& x, const Rotary& rotary, const at::Tensor& bias, std::size_t layer,
-                     KeyValueCache& cache) {
+                     KeyValueCache& cache, const Observer& observe) {
+  const auto seen = [&](const char* projection, const at::Tensor& value) {
+    if (observe) observe(name + projection + ".weight.input", value);
+  };
   const std::int64_t batch = x.size(0);
   const std::int64_t sequence = x.size(1);
   const auto project = [&](const char* projection, std::int64_t heads) {  // [B, S, H] -> [B, S, heads, d]
     return linear_no_bias(weights, name + projection, x).reshape({batch, sequence, heads, config.head_dim});
   };
+  seen(".q_proj", x);
   // [B, S, heads, d] -> [B, heads, S, d]
   at::Tensor q = project(".q_proj", config.num_attention_heads);
   q = apply_rotary(rms_norm(weights, name + ".q_norm", q, config.rms_norm_eps).transpose(1, 2), rotary);
@@ -54,15 +58,20 @@ at::Tensor attention(const TextConfig& config, const WeightProvider& weights, co
   k = repeat_kv(cache.keys[layer], config.num_attention_heads);
   v = repeat_kv(cache.values[layer], config.num_attention_heads);
 
-  const at::Tensor scores = at::matmul(q, k.transpose(2, 3)) / std::sqrt(double(config.head_dim)) + bias;
-  const at::Tensor output = at::matmul(at::softmax(scores, -1), v);
-  // [B, heads, S, d] -> [B, S, heads·d]
-  return linear_no_bias(weights, name + ".o_proj", output.transpose(1, 2).reshape({batch, sequence, -1}));
+  // In place: for a long prompt the scores are the largest tensor of all.
+  const at::Tensor scores = at::matmul(q, k.transpose(2, 3)).div_(std::sqrt(double(config.head_dim))).add_(bias);
+  at::Tensor output = at::matmul(at::softmax(scores, -1), v);
+  output = output.transpose(1, 2).reshape({batch, sequence, -1});  // [B, heads, S, d] -> [B, S, heads·d]
+  seen(".o_proj", output);
+  return linear_no_bias(weights, name + ".o_proj", output);
 }
 
-at::Tensor mlp(const WeightProvider& weights, const std::string& name, const at::Tensor& x) {
+at::Tensor mlp(const WeightProvider& weights, const std::string& name, const at::Tensor& x, const Observer& observe) {
+  if (observe) observe(name + ".gate_proj.weight.input", x);
   const at::Tensor gate = at::silu(linear_no_bias(weights, name + ".gate_proj", x));
-  return linear_no_bias(weights, name + ".down_proj", gate * linear_no_bias(weights, name + ".up_proj", x));
+  const at::Tensor gated = gate * linear_no_bias(weights, name + ".up_proj", x);
+  if (observe) observe(name + ".down_proj.weight.input", gated);
+  return linear_no_bias(weights, name + ".down_proj", gated);
 }
 
 }  // namespace
@@ -108,8 +117,9 @@ void text_layer(const TextConfig& config, const WeightProvider& weights, std::in
   at::Tensor& x = state.x;
   x = x + attention(config, weights, name + ".self_attn",
                     rms_norm(weights, name + ".input_layernorm", x, config.rms_norm_eps), state.rotary,
-                    state.attention_bias, level, cache);
-  x = x + mlp(weights, name + ".mlp", rms_norm(weights, name + ".post_attention_layernorm", x, config.rms_norm_eps));
+                    state.attention_bias, level, cache, observe);
+  x = x + mlp(weights, name + ".mlp", rms_norm(weights, name + ".post_attention_layernorm", x, config.rms_norm_eps),
+              observe);
   seen(fmt::format("present_{}_key", layer), cache.keys[level]);
   seen(fmt::format("present_{}_value", layer), cache.values[level]);
   seen(fmt::format("layer_{}_out_before_deepstack", layer), x);

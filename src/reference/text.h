@@ -58,7 +58,9 @@ at::Tensor text_norm(const TextConfig& config, const WeightProvider& weights, co
 
 /// The decoder layers and the final norm: [B, S, H]. A `cache` is read and grown by S tokens; null means no past.
 /// Observed: text_rope_cos, text_rope_sin, layer_<i>_out_before_deepstack, layer_<i>_out, present_<i>_key,
-/// present_<i>_value, last_hidden_state.
+/// present_<i>_value, last_hidden_state, and the inputs of matrices, each under the name of the first that reads it:
+/// <module>.layers.<i>.self_attn.q_proj.weight.input (of k_proj and v_proj too), self_attn.o_proj, mlp.gate_proj (of
+/// up_proj too), mlp.down_proj.
 at::Tensor text_forward(const TextConfig& config, const WeightProvider& weights, const TextInput& input,
                         KeyValueCache* cache = nullptr, const Observer& observe = {});
 

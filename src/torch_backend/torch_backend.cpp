@@ -3,6 +3,7 @@
 
 #include "backend/tensor_backend.h"
 #include "tensors/torch_weight_block.h"
+#include "torch_backend/calibration_run.h"
 #include "torch_backend/reference_run.h"
 
 namespace q3vl {
@@ -14,6 +15,10 @@ class TorchBackend : public TensorBackend {
   std::vector<ReferenceResult> run_reference(const ReferenceRequest& request) const override {
     at::set_num_threads(request.threads);
     return q3vl::run_reference(request);
+  }
+  void run_calibration(const CalibrationRequest& request) const override {
+    at::set_num_threads(request.threads);
+    q3vl::run_calibration(request);
   }
 };
 

@@ -1,0 +1,33 @@
+#include "calibration/calibration_site.h"
+
+#include <fmt/format.h>
+
+#include <string_view>
+#include <utility>
+
+namespace q3vl {
+
+std::string calibration_site(const std::string& weight) {
+  for (const auto& [reader, first] :
+       {std::pair<std::string_view, std::string_view>{".self_attn.k_proj.weight", ".self_attn.q_proj.weight"},
+        {".self_attn.v_proj.weight", ".self_attn.q_proj.weight"},
+        {".mlp.up_proj.weight", ".mlp.gate_proj.weight"}})
+    if (weight.ends_with(reader)) return weight.substr(0, weight.size() - reader.size()).append(first);
+  return weight;
+}
+
+std::vector<CalibrationSite> calibration_sites(const TextConfig& config, bool feedback) {
+  std::vector<CalibrationSite> sites;
+  for (std::int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
+    const std::string name = fmt::format("{}.layers.{}", config.module, layer);
+    sites.push_back({name + ".self_attn.q_proj.weight", config.hidden_size, feedback});
+    sites.push_back({name + ".self_attn.o_proj.weight", config.num_attention_heads * config.head_dim, feedback});
+    sites.push_back({name + ".mlp.gate_proj.weight", config.hidden_size, feedback});
+    sites.push_back({name + ".mlp.down_proj.weight", config.intermediate_size, feedback});
+  }
+  sites.push_back({config.tie_word_embeddings ? config.module + ".embed_tokens.weight" : "lm_head.weight",
+                   config.hidden_size, false});
+  return sites;
+}
+
+}  // namespace q3vl
