@@ -17,6 +17,7 @@ struct VerifyRequest {
   std::filesystem::path checkpoint;
   std::filesystem::path onnxruntime;          ///< libonnxruntime.so; empty: the one found when this was built
   std::vector<std::filesystem::path> images;  ///< pictures (PNG, JPEG), each a case of its own
+  std::vector<std::filesystem::path> texts;   ///< JSON files of token ids (docs/VERIFY.md), for quality alone
   std::vector<std::string> checks = {"graph", "weights", "numerics", "quality"};
   double tolerance = 1e-4;        ///< of numerics
   std::optional<double> max_kld;  ///< in nats; a gate on the mean over positions
@@ -59,7 +60,8 @@ struct PositionQuality {
   std::string name;  ///< of the case
   std::int64_t position;
   double kld;
-  bool same_top;  ///< the most likely token is the same
+  bool same_top;      ///< the most likely token is the same
+  bool text = false;  ///< of the user's
 };
 
 /// One output over all cases, or the residual stream after one layer.
@@ -69,10 +71,22 @@ struct ValueQuality {
   double relative_error;  ///< |found − expected| / |expected|
 };
 
+/// The same over the positions of the user's texts alone, and what the texts' own next tokens cost, in nats a token:
+/// over the compared positions that have one.
+struct TextQuality {
+  std::int64_t sequences = 0;
+  std::int64_t positions = 0;
+  double kld = 0;
+  double top1_agreement = 0;
+  double nll_checkpoint = 0;
+  double nll_package = 0;
+};
+
 struct QualityCheck : VerifyFindings {
   double mean_kld = 0;
   double largest_kld = 0;
   double top1_agreement = 0;
+  std::optional<TextQuality> text;  ///< when there is one
   std::vector<PositionQuality> positions;
   std::vector<ValueQuality> components;
   std::vector<ValueQuality> layers;

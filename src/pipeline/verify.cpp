@@ -176,12 +176,15 @@ std::vector<RoleBytes> role_bytes(const DataLayout& layout) {
   return list;
 }
 
-/// The cases that the config gives, and one for each picture that the user names.
+/// The cases that the config gives, and those of the pictures and texts that the user names.
 std::vector<VerifyCase> make_cases(const PackagePlan& plan, const VerifyRequest& request) {
   const bool pictures = !plan.components.text_only();
   if (!pictures && !request.images.empty())
     throw Error(ErrorKind::usage, fmt::format("--image {}: {} is a text-only package, which sees no pictures",
                                               request.images.front().string(), request.package.string()));
+  if (!plan.components.text && !request.texts.empty())
+    throw Error(ErrorKind::usage, fmt::format("--text {}: {} has no model.onnx, which texts are for",
+                                              request.texts.front().string(), request.package.string()));
   std::vector<Patches> images;
   std::vector<std::string> names;
   for (const fs::path& path : request.images) {
@@ -191,7 +194,9 @@ std::vector<VerifyCase> make_cases(const PackagePlan& plan, const VerifyRequest&
     images.push_back(image_patches({&image, 1}, settings));
     names.push_back(path.filename().string());
   }
-  return verify_cases(plan.config, pictures, images, names);
+  std::vector<VerifyCase> cases = verify_cases(plan.config, pictures, images, names);
+  std::ranges::move(text_cases(plan.config, request.texts), std::back_inserter(cases));
+  return cases;
 }
 
 }  // namespace
@@ -199,6 +204,9 @@ std::vector<VerifyCase> make_cases(const PackagePlan& plan, const VerifyRequest&
 VerifyReport verify_package(const VerifyRequest& request, const ExportObserver& observer) {
   const auto start = std::chrono::steady_clock::now();
   const Checks checks = parse_checks(request.checks);
+  if (!checks.quality && !request.texts.empty())
+    throw Error(ErrorKind::usage, fmt::format("--text {}: only quality looks at texts, which --checks leaves out",
+                                              request.texts.front().string()));
   const int threads = request.threads > 0 ? request.threads : available_processors();
   const PackagePlan plan = make_plan(request_of(request.package, request.checkpoint, threads), {});
   VerifyReport report{.package = request.package.string(),

@@ -55,7 +55,7 @@ class PromptMaker {
 
   VerifyCase finish(std::string name) {
     const auto length = static_cast<std::int64_t>(prompt_.input_ids.size());
-    VerifyCase result{.name = std::move(name), .prompt = std::move(prompt_), .positions = {}};
+    VerifyCase result{.name = std::move(name), .prompt = std::move(prompt_), .positions = {}, .text = false};
     if (length <= kMostPositions) {
       result.positions.resize(static_cast<std::size_t>(length));
       std::iota(result.positions.begin(), result.positions.end(), 0);

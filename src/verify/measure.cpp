@@ -63,6 +63,10 @@ double kl_divergence(std::span<const float> found, std::span<const float> expect
   return divergence < 0 ? 0 : divergence;  // rounding can take equal distributions below zero; NaN stays
 }
 
+double negative_log_likelihood(std::span<const float> logits, std::int64_t token) {
+  return log_sum_exp(logits) - logits[static_cast<std::size_t>(token)];
+}
+
 std::int64_t argmax(std::span<const float> values) {
   return std::max_element(values.begin(), values.end()) - values.begin();
 }

@@ -33,6 +33,9 @@ class Likeness {
 /// a number when logits are not.
 double kl_divergence(std::span<const float> found, std::span<const float> expected);
 
+/// What it costs, in nats, that `token` comes: −log of its share of the distribution that the logits give.
+double negative_log_likelihood(std::span<const float> logits, std::int64_t token);
+
 /// The index of the largest value; the first of equal ones.
 std::int64_t argmax(std::span<const float> values);
 

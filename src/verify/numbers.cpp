@@ -18,15 +18,20 @@ namespace {
 
 using Results = std::vector<ReferenceResult>;
 
+/// Those that do not come from the user's texts.
+std::span<const VerifyCase> own_cases(std::span<const VerifyCase> cases) {
+  return {cases.begin(), std::ranges::find_if(cases, &VerifyCase::text)};
+}
+
 std::vector<ReferenceCase> reference_cases(std::span<const VerifyCase> cases) {
   std::vector<ReferenceCase> list;
   for (const VerifyCase& item : cases) list.push_back({item.prompt, item.positions});
   return list;
 }
 
-Results run_reference(const NumbersRequest& request, const ReferenceWeights& weights,
-                      const ReferenceWeights& embedding) {
-  const std::vector<ReferenceCase> cases = reference_cases(request.cases);
+Results run_reference(const NumbersRequest& request, std::span<const VerifyCase> chosen,
+                      const ReferenceWeights& weights, const ReferenceWeights& embedding) {
+  const std::vector<ReferenceCase> cases = reference_cases(chosen);
   const auto checked = [](const ReferenceWeights& source) {
     return [source](const std::string& name) {
       throw_if_interrupted();
@@ -80,10 +85,42 @@ std::string feature_name(std::int64_t part) {
   return part == 0 ? "features" : fmt::format("deepstack {}", part - 1);
 }
 
+/// What is reported of the next-token distributions at several positions.
+class DistributionMeans {
+ public:
+  void add(const PositionQuality& row) {
+    ++positions_;
+    kld_ += row.kld;
+    same_top_ += row.same_top ? 1 : 0;
+  }
+
+  /// The logits of package and checkpoint before `token`.
+  void add_next(std::span<const float> package, std::span<const float> checkpoint, std::int64_t token) {
+    ++next_tokens_;
+    nll_package_ += negative_log_likelihood(package, token);
+    nll_checkpoint_ += negative_log_likelihood(checkpoint, token);
+  }
+
+  std::int64_t positions() const { return positions_; }
+  double kld() const { return kld_ / static_cast<double>(positions_); }
+  double top1_agreement() const { return static_cast<double>(same_top_) / static_cast<double>(positions_); }
+  double nll_package() const { return nll_package_ / static_cast<double>(next_tokens_); }
+  double nll_checkpoint() const { return nll_checkpoint_ / static_cast<double>(next_tokens_); }
+
+ private:
+  std::int64_t positions_ = 0;
+  std::int64_t same_top_ = 0;
+  std::int64_t next_tokens_ = 0;
+  double kld_ = 0;
+  double nll_package_ = 0;
+  double nll_checkpoint_ = 0;
+};
+
 class NumbersRun {
  public:
   NumbersRun(const NumbersRequest& request, NumericsCheck* numerics, QualityCheck* quality)
       : request_(request),
+        own_cases_(own_cases(request.cases)),
         numerics_(numerics),
         quality_(quality),
         package_(request.runtime, request.package, request.config,
@@ -100,10 +137,10 @@ class NumbersRun {
     if (!numerics_ && !quality_) return;
     chain_features_ = features_of(ideal_);
     if (request_.has_vision) attempt([&] { vision(); });
-    for (std::size_t i = 0; i < request_.cases.size(); ++i) {
+    for (std::size_t i = 0; i < exact_.size(); ++i)
       exact_embeds_.push_back(wide_embeds(request_.config, request_.cases[i], exact_[i]));
+    for (std::size_t i = 0; i < ideal_.size(); ++i)
       chain_embeds_.push_back(wide_embeds(request_.config, request_.cases[i], ideal_[i]));
-    }
     if (request_.has_embedding) attempt([&] { embedding(); });
     if (request_.has_text) attempt([&] { text(); });
   }
@@ -129,7 +166,8 @@ class NumbersRun {
     if (numerics_) {
       request_.observer.info("the reference runs with the package's weights");
       try {
-        exact_ = run_reference(request_, packed(request_.head_encoding), packed(request_.embedding_encoding));
+        exact_ =
+            run_reference(request_, own_cases_, packed(request_.head_encoding), packed(request_.embedding_encoding));
       } catch (const Error& error) {  // a data file that is missing or was cut short
         if (error.kind() != ErrorKind::bad_input) throw;
         numerics_->findings.emplace_back(error.what());
@@ -138,11 +176,11 @@ class NumbersRun {
     }
     if (quality_) {
       request_.observer.info("the reference runs with the checkpoint's weights");
-      ideal_ = run_reference(request_, stored, stored);
+      ideal_ = run_reference(request_, request_.cases, stored, stored);
     }
     // What is not asked for is not looked at; the one that is stands in, so that the graphs have something to run on.
     if (ideal_.empty()) ideal_ = exact_;
-    if (exact_.empty()) exact_ = ideal_;
+    if (exact_.empty()) exact_.assign(ideal_.begin(), ideal_.begin() + std::ssize(own_cases_));
   }
 
   std::vector<HostTensor> features_of(const Results& results) const {
@@ -156,7 +194,7 @@ class NumbersRun {
 
   void vision() {
     request_.observer.info("vision.onnx runs");
-    const std::vector<HostTensor> found = package_.vision(request_.cases);
+    std::vector<HostTensor> found = package_.vision(request_.cases.first(ideal_.size()));
     const std::int64_t hidden = request_.config.text.hidden_size;
     for (std::int64_t part = 0; part <= request_.config.deepstack_levels(); ++part) {
       Likeness likeness;
@@ -172,30 +210,30 @@ class NumbersRun {
       }
       add_component(feature_name(part), likeness);
     }
-    chain_features_ = found;
+    chain_features_ = std::move(found);
   }
 
   void embedding() {
     request_.observer.info("embedding.onnx runs");
     const std::vector<std::vector<HostTensor>> features = {features_of(exact_), chain_features_};
-    const auto found = package_.embedding(request_.cases, features);
+    auto found = package_.embedding(request_.cases, features);
     Likeness likeness;
-    for (std::size_t i = 0; i < request_.cases.size(); ++i) {
+    for (std::size_t i = 0; i < found[0].size(); ++i)
       compare(request_.cases[i], "inputs_embeds", found[0][i].values<float>(), exact_embeds_[i].values<float>());
+    for (std::size_t i = 0; i < found[1].size(); ++i)
       if (found[1][i].bytes.size() == chain_embeds_[i].bytes.size())
         likeness.add(found[1][i].values<float>(), chain_embeds_[i].values<float>());
-    }
     add_component("inputs_embeds", likeness);
-    chain_embeds_ = found[1];
+    chain_embeds_ = std::move(found[1]);
   }
 
   void text() {
     if (numerics_) {
       request_.observer.info("model.onnx runs at accuracy level 0");
-      const std::vector<TextOutputs> found = package_.text(request_.cases, exact_embeds_, 0);
-      for (std::size_t i = 0; i < found.size(); ++i) compare_text(request_.cases[i], found[i], exact_[i]);
+      const std::vector<TextOutputs> found = package_.text(own_cases_, exact_embeds_, 0);
+      for (std::size_t i = 0; i < found.size(); ++i) compare_text(own_cases_[i], found[i], exact_[i]);
       request_.observer.info("model.onnx decodes over its cache");
-      compare_decoding(package_.decoding(request_.cases, exact_embeds_));
+      compare_decoding(package_.decoding(own_cases_, exact_embeds_));
     }
     if (quality_) {
       request_.observer.info("model.onnx runs as it is shipped");
@@ -233,8 +271,9 @@ class NumbersRun {
   void measure_text(const std::vector<TextOutputs>& found) {
     Likeness logits;
     std::vector<Likeness> layers(static_cast<std::size_t>(request_.config.text.num_hidden_layers));
-    double kld_sum = 0;
-    std::size_t same = 0;
+    DistributionMeans all;
+    DistributionMeans texts;
+    std::int64_t sequences = 0;
     for (std::size_t i = 0; i < found.size(); ++i) {
       const VerifyCase& item = request_.cases[i];
       const std::span<const float> mine = found[i].logits.values<float>();
@@ -246,19 +285,30 @@ class NumbersRun {
         const PositionQuality row{.name = item.name,
                                   .position = item.positions[p],
                                   .kld = kl_divergence(a, b),
-                                  .same_top = argmax(a) == argmax(b)};
-        kld_sum += row.kld;
+                                  .same_top = argmax(a) == argmax(b),
+                                  .text = item.text};
+        all.add(row);
         quality_->largest_kld = std::max(quality_->largest_kld, row.kld);
-        same += row.same_top ? 1 : 0;
         quality_->positions.push_back(row);
+        if (!item.text) continue;
+        texts.add(row);
+        const auto next = static_cast<std::size_t>(row.position + 1);
+        if (next < item.prompt.input_ids.size()) texts.add_next(a, b, item.prompt.input_ids[next]);
       }
+      sequences += item.text ? 1 : 0;
       logits.add(mine, theirs);
       for (std::size_t layer = 0; layer < layers.size(); ++layer)
         layers[layer].add(found[i].hidden[layer].values<float>(), ideal_[i].hidden[layer].values<float>());
     }
-    const auto count = static_cast<double>(quality_->positions.size());
-    quality_->mean_kld = kld_sum / count;
-    quality_->top1_agreement = static_cast<double>(same) / count;
+    quality_->mean_kld = all.kld();
+    quality_->top1_agreement = all.top1_agreement();
+    if (sequences > 0)
+      quality_->text = {.sequences = sequences,
+                        .positions = texts.positions(),
+                        .kld = texts.kld(),
+                        .top1_agreement = texts.top1_agreement(),
+                        .nll_checkpoint = texts.nll_checkpoint(),
+                        .nll_package = texts.nll_package()};
     add_component("logits", logits);
     for (std::size_t layer = 0; layer < layers.size(); ++layer)
       quality_->layers.push_back(
@@ -286,11 +336,12 @@ class NumbersRun {
   }
 
   const NumbersRequest& request_;
+  std::span<const VerifyCase> own_cases_;
   NumericsCheck* numerics_;
   QualityCheck* quality_;
   PackageRun package_;
   Results exact_;  ///< with the package's weights
-  Results ideal_;  ///< with the checkpoint's
+  Results ideal_;  ///< with the checkpoint's; of the user's texts too
   std::vector<HostTensor> exact_embeds_;
   std::vector<HostTensor> chain_features_;  ///< what the shipped graphs hand on
   std::vector<HostTensor> chain_embeds_;

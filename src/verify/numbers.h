@@ -27,7 +27,7 @@ struct NumbersRequest {
   bool has_vision;
   bool has_embedding;
   bool has_text;
-  std::span<const VerifyCase> cases;
+  std::span<const VerifyCase> cases;  ///< texts of the user's behind all others
   double tolerance;
   std::optional<double> max_kld;
   int threads;
@@ -35,9 +35,9 @@ struct NumbersRequest {
 };
 
 /// Fills what is not null. `numerics`: each graph is fed what the reference feeds it, with the package's weights, its
-/// decoder at accuracy level 0. `quality`: the graphs as they are shipped feed each other, against the reference with
-/// the checkpoint's weights; where a graph is not in the package the reference stands in. A graph that ONNX Runtime
-/// cannot load or run is a finding, and so is a data file that cannot be read.
+/// decoder at accuracy level 0; the user's texts are left out. `quality`: the graphs as they are shipped feed each
+/// other, against the reference with the checkpoint's weights; where a graph is not in the package the reference stands
+/// in. A graph that ONNX Runtime cannot load or run is a finding, and so is a data file that cannot be read.
 void check_numbers(const NumbersRequest& request, NumericsCheck* numerics, QualityCheck* quality);
 
 }  // namespace q3vl

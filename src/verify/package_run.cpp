@@ -140,7 +140,8 @@ std::vector<std::vector<HostTensor>> PackageRun::embedding(std::span<const Verif
   std::vector<std::vector<HostTensor>> results;
   for (const std::vector<HostTensor>& list : features) {
     std::vector<HostTensor>& made = results.emplace_back();
-    for (std::size_t i = 0; i < cases.size(); ++i) {
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      throw_if_interrupted();
       NamedTensors outputs = session.run(
           {{contract::kInputIds, HostTensor::of<std::int64_t>({1, length_of(cases[i])}, cases[i].prompt.input_ids)},
            {contract::kImageFeatures, list[i].to(session.input(contract::kImageFeatures).type)}});

@@ -41,7 +41,7 @@ class PackageRun {
   /// vision.onnx on each case's pictures: [tokens, (1+D)·H], without rows where there are none.
   std::vector<HostTensor> vision(std::span<const VerifyCase> cases) const;
 
-  /// embedding.onnx on each case and each list of features: [1, L, (1+D)·H].
+  /// embedding.onnx on the cases and each list of their features: [1, L, (1+D)·H]. A list may end before the cases do.
   std::vector<std::vector<HostTensor>> embedding(std::span<const VerifyCase> cases,
                                                  std::span<const std::vector<HostTensor>> features) const;
 

@@ -139,6 +139,13 @@ std::string quality_plots(const QualityCheck& quality) {
       "<p>Mean KL divergence {:.4g} nats (largest {:.4g}), the same most likely token at {:.1f} % of {} "
       "positions.</p>\n",
       quality.mean_kld, quality.largest_kld, quality.top1_agreement * 100, quality.positions.size());
+  if (const auto& text = quality.text)
+    html += fmt::format(
+        "<table><tr><th>the texts given<th>positions<th>KL divergence<th>same top token<th>nats a token: checkpoint"
+        "<th>package</tr>\n<tr><td>{} sequence{}<td class=\"n\">{}<td class=\"n\">{:.4g}<td class=\"n\">{:.1f} %"
+        "<td class=\"n\">{:.4f}<td class=\"n\">{:.4f}</tr></table>\n",
+        text->sequences, text->sequences == 1 ? "" : "s", text->positions, text->kld, text->top1_agreement * 100,
+        text->nll_checkpoint, text->nll_package);
   html += "<table><tr><th>output<th>cosine<th>relative error</tr>\n";
   for (const ValueQuality& value : quality.components)
     html += fmt::format("<tr><td>{}<td class=\"n\">{:.8f}<td class=\"n\">{:.3g}</tr>\n", escaped(value.value),
@@ -149,10 +156,19 @@ std::string quality_plots(const QualityCheck& quality) {
     layers.points.emplace_back(static_cast<double>(i), quality.layers[i].relative_error);
   html += "<h3>Error by layer</h3>\n" + lines({layers}, "layer", "relative error");
   std::vector<Series> cases;
+  std::map<std::int64_t, std::pair<double, int>> texts;  // sums over all sequences, which are too many for lines
   for (const PositionQuality& row : quality.positions) {
+    if (row.text) {
+      texts[row.position].first += row.kld;
+      ++texts[row.position].second;
+      continue;
+    }
     if (cases.empty() || cases.back().label != row.name) cases.push_back({.label = row.name, .points = {}});
     cases.back().points.emplace_back(static_cast<double>(row.position), row.kld);
   }
+  if (!texts.empty()) cases.push_back({.label = "mean of the texts given", .points = {}});
+  for (const auto& [position, sum] : texts)
+    cases.back().points.emplace_back(static_cast<double>(position), sum.first / sum.second);
   return html + "<h3>KL divergence by position</h3>\n" + lines(cases, "position in the prompt", "nats");
 }
 

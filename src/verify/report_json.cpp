@@ -33,6 +33,13 @@ OrderedJson to_json(const QualityCheck& check) {
   json["mean_kld"] = check.mean_kld;
   json["largest_kld"] = check.largest_kld;
   json["top1_agreement"] = check.top1_agreement;
+  if (check.text)
+    json["text"] = {{"sequences", check.text->sequences},
+                    {"positions", check.text->positions},
+                    {"kld", check.text->kld},
+                    {"top1_agreement", check.text->top1_agreement},
+                    {"nll_checkpoint", check.text->nll_checkpoint},
+                    {"nll_package", check.text->nll_package}};
   json["components"] = to_json(check.components);
   json["layers"] = to_json(check.layers);
   json["positions"] = OrderedJson::array();

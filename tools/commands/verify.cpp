@@ -50,6 +50,11 @@ void print(const VerifyReport& report) {
       fmt::format("KL divergence {:.4g} nats (largest {:.4g}), same top token at {:.1f} % of {} positions",
                   quality.mean_kld, quality.largest_kld, quality.top1_agreement * 100, quality.positions.size()));
   print_findings(quality);
+  if (const auto& text = quality.text)
+    fmt::print(
+        "    {:<14} KL divergence {:.4g} nats, same top token at {:.1f} % of {} positions; {:.4f} nats a token, the "
+        "checkpoint's {:.4f}\n",
+        "texts given", text->kld, text->top1_agreement * 100, text->positions, text->nll_package, text->nll_checkpoint);
   for (const ValueQuality& value : quality.components)
     fmt::print("    {:<14} cosine {:.8f}  relative error {:.2e}\n", value.value, value.cosine, value.relative_error);
   for (const ValueQuality& value : quality.layers)
@@ -77,6 +82,11 @@ int verify_command(int argc, char** argv) {
       ->delimiter(',')
       ->type_name("LIST");
   app.add_option("--image", request.images, "A picture (PNG or JPEG) to prove the package on as well; may be repeated")
+      ->type_name("FILE");
+  app.add_option(
+         "--text", request.texts,
+         "A JSON file of token ids, {\"sequences\": [{\"input_ids\": [...]}, ...]}, to judge quality on as well; "
+         "may be repeated")
       ->type_name("FILE");
   app.add_option("--tolerance", request.tolerance, "Of numerics")
       ->check(CLI::PositiveNumber)
