@@ -286,6 +286,24 @@ TEST(Synth, ValuesArePinned) {
             (std::vector<std::uint16_t>{0x3f8f, 0x3f82, 0x3f85, 0x3f92}));
 }
 
+/// All bytes: they must never change, on any machine.
+TEST(SynthDistribution, BytesArePinned) {
+  const TemporaryFolder folder;
+  SynthOptions options = tiny_options();
+  for (const auto& [distribution, pinned] : {std::pair(Distribution::normal, 0x1740677cedfa8fb2U),
+                                             std::pair(Distribution::heavy_tailed, 0x91a3c68f7acbdea8U),
+                                             std::pair(Distribution::outlier_channels, 0xc85d6c6555c14282U)}) {
+    options.distribution = distribution;
+    const fs::path path = folder / std::to_string(static_cast<int>(distribution));
+    write_synthetic_checkpoint(options, path);
+    std::uint64_t hash = 0xcbf29ce484222325U;  // FNV-1a
+    for (const auto& [name, bytes] : files_of(path))
+      for (std::size_t i = 0; i < bytes.size() && name.ends_with(".safetensors"); ++i)
+        hash = (hash ^ static_cast<unsigned char>(bytes[i])) * 0x100000001b3U;
+    EXPECT_EQ(hash, pinned) << path;
+  }
+}
+
 TEST(Synth, SparseHasTheSameHeadersAndZeros) {
   const TemporaryFolder folder;
   SynthOptions options = tiny_options();
@@ -359,6 +377,125 @@ TEST(Synth, ValuesAreAboutNormal) {
   double product = 0;
   for (std::size_t i = 0; i < a.size(); ++i) product += static_cast<double>(a[i]) * b[i];
   EXPECT_LT(std::abs(product / static_cast<double>(a.size()) * 128), 4 / std::sqrt(static_cast<double>(a.size())));
+}
+
+/// The share of a t distribution with four degrees of freedom, scaled to the variance 1, that is beyond ±x.
+double share_beyond(double x) {
+  const double t = x * std::sqrt(2.0);
+  const double s = 4 / (4 + t * t);
+  return 1 - std::sqrt(1 - s) * (1 + s / 2);
+}
+
+TEST(SynthDistribution, HeavyTailsAreThoseOfStudentsT) {
+  const TemporaryFolder folder;
+  SynthOptions options = tiny_options();
+  options.model.text.vocab_size = 8192;
+  options.type = DataType::float32;
+  options.distribution = Distribution::heavy_tailed;
+  write_synthetic_checkpoint(options, folder.path());
+  const Checkpoint checkpoint = Checkpoint::open(folder.path());
+  for (const auto& [name, deviation] :
+       {std::pair("model.language_model.embed_tokens.weight", 2 / std::sqrt(128)),
+        std::pair("model.language_model.layers.1.mlp.up_proj.weight", 1 / std::sqrt(128)),
+        std::pair("model.visual.merger.linear_fc1.weight", 1 / std::sqrt(256))}) {
+    const std::vector<float> values = values_of(checkpoint, name);
+    const auto count = static_cast<double>(values.size());
+    const Moments moments = moments_of(values);
+    EXPECT_NEAR(moments.mean, 0, 4 * deviation / std::sqrt(count)) << name;
+    EXPECT_NEAR(moments.deviation / deviation, 1, 0.05) << name;
+    EXPECT_GT(moments.kurtosis, 6) << name;
+    EXPECT_GT(moments.largest, 8) << name;
+    for (const double limit : {0.5, 1.0, 2.0, 4.0, 6.0}) {
+      const auto beyond = static_cast<double>(
+          std::ranges::count_if(values, [&, d = deviation](float value) { return std::abs(value) > limit * d; }));
+      const double expected = count * share_beyond(limit);  // but for what sums of bytes lack to be normal
+      EXPECT_NEAR(beyond, expected, 4 * std::sqrt(expected) + 0.1 * expected) << name << " beyond " << limit;
+    }
+  }
+  // Norms and biases are as ever.
+  options.distribution = Distribution::normal;
+  write_synthetic_checkpoint(options, folder / "normal");
+  const Checkpoint normal = Checkpoint::open(folder / "normal");
+  for (const auto& [name, tensor] : normal.tensors())
+    EXPECT_EQ(values_of(normal, name) == values_of(checkpoint, name), tensor.shape.size() == 1) << name;
+}
+
+/// By which factor each value of one checkpoint is that of another, rows of a matrix.
+std::vector<std::vector<float>> factors_of(const Checkpoint& scaled, const Checkpoint& plain, const std::string& name) {
+  const std::vector<float> a = values_of(scaled, name);
+  const std::vector<float> b = values_of(plain, name);
+  const auto columns = static_cast<std::size_t>(plain.find(name)->shape.back());
+  std::vector<std::vector<float>> rows(a.size() / columns);
+  for (std::size_t i = 0; i < a.size(); ++i)
+    rows[i / columns].push_back(b[i] == 0 ? 0 : std::round(a[i] / b[i] * 8) / 8);  // 0: any
+  return rows;
+}
+
+TEST(SynthDistribution, OutliersAreChannelsOfALayerAndRowsOfAMatrix) {
+  const TemporaryFolder folder;
+  SynthOptions options = tiny_options();
+  options.model.text.hidden_size = 320;
+  options.model.text.intermediate_size = 640;
+  options.model.text.num_hidden_layers = 3;
+  options.model.vision.out_hidden_size = 320;
+  options.type = DataType::float32;
+  write_synthetic_checkpoint(options, folder / "normal");
+  options.distribution = Distribution::outlier_channels;
+  write_synthetic_checkpoint(options, folder / "outliers");
+  const Checkpoint normal = Checkpoint::open(folder / "normal");
+  const Checkpoint outliers = Checkpoint::open(folder / "outliers");
+  std::set<std::string> seen;
+  std::vector<std::set<std::size_t>> channels_of_layers;
+  for (int layer = 0; layer < 3; ++layer) {
+    const std::string prefix = "model.language_model.layers." + std::to_string(layer) + ".";
+    std::set<std::set<std::size_t>> choices;
+    for (const auto& [module, reads] :
+         {std::pair("self_attn.q_proj", true), std::pair("self_attn.k_proj", true), std::pair("self_attn.v_proj", true),
+          std::pair("self_attn.o_proj", false), std::pair("mlp.gate_proj", true), std::pair("mlp.up_proj", true),
+          std::pair("mlp.down_proj", false)}) {
+      const std::string name = prefix + module + ".weight";
+      seen.insert(name);
+      const auto factors = factors_of(outliers, normal, name);
+      std::set<std::size_t> rows;
+      std::set<std::size_t> channels;
+      for (std::size_t row = 0; row < factors.size(); ++row)
+        for (std::size_t column = 0; column < factors[row].size(); ++column) {
+          if (factors[row][column] == 4 || factors[row][column] == 40) rows.insert(row);
+          if (factors[row][column] == 10 || factors[row][column] == 40) channels.insert(column);
+        }
+      for (std::size_t row = 0; row < factors.size(); ++row)
+        for (std::size_t column = 0; column < factors[row].size(); ++column)
+          if (factors[row][column] != 0) {
+            ASSERT_EQ(factors[row][column], (rows.contains(row) ? 4 : 1) * (channels.contains(column) ? 10 : 1))
+                << name << " row " << row << " column " << column;
+          }
+      EXPECT_EQ(rows.size(), std::max<std::size_t>(1, (factors.size() + 100) / 200)) << name;
+      EXPECT_EQ(channels.size(), reads ? 3U : 0U) << name << ": one in a hundred";
+      if (reads) choices.insert(channels);
+    }
+    EXPECT_EQ(choices.size(), 1U) << "one choice a layer";
+    channels_of_layers.push_back(*choices.begin());
+  }
+  EXPECT_NE(channels_of_layers[0], channels_of_layers[1]);
+  EXPECT_NE(channels_of_layers[1], channels_of_layers[2]);
+  for (const auto& [name, tensor] : normal.tensors())
+    EXPECT_EQ(values_of(normal, name) == values_of(outliers, name), !seen.contains(name)) << name;
+}
+
+TEST(SynthDistribution, BytesDependOnNeitherThreadsNorRuns) {
+  const TemporaryFolder folder;
+  SynthOptions options = tiny_options();
+  options.model.text.num_hidden_layers = 1;
+  options.model.text.intermediate_size = 20000;  // several blocks
+  for (const auto& [name, distribution] : {std::pair("heavy-tailed", Distribution::heavy_tailed),
+                                           std::pair("outlier-channels", Distribution::outlier_channels)}) {
+    options.distribution = distribution;
+    options.threads = 1;
+    write_synthetic_checkpoint(options, folder / name / "one");
+    options.threads = 5;
+    write_synthetic_checkpoint(options, folder / name / "five");
+    EXPECT_EQ(files_of(folder / name / "one"), files_of(folder / name / "five")) << name;
+  }
 }
 
 TEST(Synth, TypesCanBeMixed) {
@@ -547,12 +684,24 @@ TEST_F(SynthProgram, OptionsReachTheCheckpoint) {
   EXPECT_EQ(synth({"8b", out("d"), "--tied", "--sparse"}).exit_code, 0);
   EXPECT_EQ(Checkpoint::open(folder_ / "d").find("lm_head.weight"), nullptr);
   EXPECT_EQ(synth({"--help"}).exit_code, 0);
+
+  options = tiny_options();
+  for (const auto& [name, distribution] :
+       {std::pair("normal", Distribution::normal), std::pair("heavy-tailed", Distribution::heavy_tailed),
+        std::pair("outlier-channels", Distribution::outlier_channels)}) {
+    EXPECT_EQ(synth({"tiny", out(name), "--distribution", name}).exit_code, 0);
+    options.distribution = distribution;
+    write_synthetic_checkpoint(options, folder_ / "library" / name);
+    EXPECT_EQ(files_of(out(name)), files_of(folder_ / "library" / name)) << name;
+  }
 }
 
 TEST_F(SynthProgram, RefusalsHaveASentenceAndAnExitCode) {
   EXPECT_EQ(synth({"tiny"}).exit_code, 2);
   EXPECT_EQ(synth({"tiny", out("e"), "--tied", "--untied"}).exit_code, 2);
   EXPECT_EQ(synth({"tiny", out("e"), "--dtype", "int4"}).exit_code, 2);
+  EXPECT_EQ(synth({"tiny", out("e"), "--distribution", "uniform"}).exit_code, 2);
+  EXPECT_EQ(synth({"tiny", out("e"), "--distribution", "heavy-tailed", "--sparse"}).exit_code, 2);
   const CommandResult unknown = synth({"small", out("e")});
   EXPECT_EQ(unknown.exit_code, 2);
   EXPECT_EQ(unknown.err, "error: there is no preset \"small\"; presets: tiny, 2b, 4b, 8b, 32b\n");

@@ -29,6 +29,7 @@ struct Arguments {
   std::string preset;
   std::string folder;
   std::string dtype = "bf16";
+  std::string distribution = "normal";
   std::uint64_t seed = 0;
   int threads = available_processors();
   bool sparse = false;
@@ -39,9 +40,14 @@ struct Arguments {
 void write(const Arguments& arguments) {
   static const std::map<std::string, DataType> kTypes = {
       {"bf16", DataType::bfloat16}, {"fp16", DataType::float16}, {"fp32", DataType::float32}};
+  static const std::map<std::string, Distribution> kDistributions = {
+      {"normal", Distribution::normal},
+      {"heavy-tailed", Distribution::heavy_tailed},
+      {"outlier-channels", Distribution::outlier_channels}};
   const auto start = std::chrono::steady_clock::now();
   SynthOptions options{.model = synth_preset(arguments.preset)};
   options.type = kTypes.at(arguments.dtype);
+  options.distribution = kDistributions.at(arguments.distribution);
   options.seed = arguments.seed;
   options.sparse = arguments.sparse;
   options.threads = arguments.threads;
@@ -64,11 +70,16 @@ int run(int argc, char** argv) {
   app.add_option("--dtype", arguments.dtype, "type of the weights")
       ->check(CLI::IsMember({"bf16", "fp16", "fp32"}))
       ->capture_default_str();
+  CLI::Option* distribution =
+      app.add_option("--distribution", arguments.distribution, "how the weights are distributed")
+          ->check(CLI::IsMember({"normal", "heavy-tailed", "outlier-channels"}))
+          ->capture_default_str();
   app.add_option("--seed", arguments.seed, "another seed gives other weights")->capture_default_str();
   app.add_option("--threads", arguments.threads, "threads; the bytes are the same with any number")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
-  app.add_flag("--sparse", arguments.sparse, "the weights are holes in the files: zeros that take no room on the disk");
+  app.add_flag("--sparse", arguments.sparse, "the weights are holes in the files: zeros that take no room on the disk")
+      ->excludes(distribution);
   CLI::Option* tied = app.add_flag("--tied", arguments.tied, "lm_head is embed_tokens");
   app.add_flag("--untied", arguments.untied, "lm_head has its own weights")->excludes(tied);
   try {

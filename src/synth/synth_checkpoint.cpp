@@ -140,7 +140,7 @@ SynthReport write_files(const SynthOptions& options, const fs::path& folder) {
   write_json(folder / "chat_template.json", {{"chat_template", chat_template()}});
   write_image_settings(options, folder);
 
-  std::vector<SynthTensor> tensors = synthetic_tensors(model, options.type);
+  std::vector<SynthTensor> tensors = synthetic_tensors(model, options.type, options.distribution);
   if (options.edit_tensors) options.edit_tensors(tensors);
   SynthReport report{.tensors = tensors.size(), .shards = 0, .parameters = 0, .bytes = 0};
   for (const SynthTensor& tensor : tensors) {

@@ -29,6 +29,7 @@ struct SynthOptions {
   ImageSettings image_settings = ImageSettings::preprocessor_config;
   std::uint64_t max_shard_bytes = 5'000'000'000;  ///< of tensor data; a larger tensor has a shard to itself
   std::uint64_t seed = 0;
+  Distribution distribution = Distribution::normal;
   bool sparse = false;  ///< real headers, but the data are holes that read as zeros and take no room
   int threads = 1;
 

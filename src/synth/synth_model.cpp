@@ -85,18 +85,32 @@ SynthModel tiny_model() {
 /// of layers: weights of a linear layer scale with 1 / √inputs, norms are about 1, biases small.
 class TensorList {
  public:
-  explicit TensorList(DataType type) : type_(type) {}
+  TensorList(DataType type, Distribution distribution) : type_(type), distribution_(distribution) {}
 
   void add(const std::string& name, Shape shape, double mean, double standard_deviation) {
+    const bool matrix = shape.size() > 1;
     tensors_.push_back({.name = name,
                         .type = type_,
                         .shape = std::move(shape),
                         .mean = static_cast<float>(mean),
                         .standard_deviation = static_cast<float>(standard_deviation),
-                        .stream = name});
+                        .stream = name,
+                        .heavy_tails = matrix && distribution_ == Distribution::heavy_tailed,
+                        .outlier_rows = false,
+                        .outlier_channels = ""});
   }
   void linear(const std::string& name, std::int64_t outputs, std::int64_t inputs) {
     add(name + ".weight", {outputs, inputs}, 0, 1 / std::sqrt(static_cast<double>(inputs)));
+  }
+  /// Of a layer of the language model.
+  void decoder_linear(const std::string& name, std::int64_t outputs, std::int64_t inputs) {
+    linear(name, outputs, inputs);
+    tensors_.back().outlier_rows = distribution_ == Distribution::outlier_channels;
+  }
+  /// One that reads the residual stream.
+  void reading_linear(const std::string& layer, const std::string& name, std::int64_t outputs, std::int64_t inputs) {
+    decoder_linear(layer + name, outputs, inputs);
+    if (distribution_ == Distribution::outlier_channels) tensors_.back().outlier_channels = layer;
   }
   void linear_with_bias(const std::string& name, std::int64_t outputs, std::int64_t inputs) {
     linear(name, outputs, inputs);
@@ -117,6 +131,7 @@ class TensorList {
 
  private:
   DataType type_;
+  Distribution distribution_;
   std::vector<SynthTensor> tensors_;
 };
 
@@ -157,15 +172,15 @@ void add_text(TensorList& list, const TextConfig& text) {
   list.token_table(root + ".embed_tokens", text);
   for (std::int64_t i = 0; i < text.num_hidden_layers; ++i) {
     const std::string layer = fmt::format("{}.layers.{}", root, i);
-    list.linear(layer + ".self_attn.q_proj", query, hidden);
-    list.linear(layer + ".self_attn.k_proj", key_value, hidden);
-    list.linear(layer + ".self_attn.v_proj", key_value, hidden);
-    list.linear(layer + ".self_attn.o_proj", hidden, query);
+    list.reading_linear(layer, ".self_attn.q_proj", query, hidden);
+    list.reading_linear(layer, ".self_attn.k_proj", key_value, hidden);
+    list.reading_linear(layer, ".self_attn.v_proj", key_value, hidden);
+    list.decoder_linear(layer + ".self_attn.o_proj", hidden, query);
     list.rms_norm(layer + ".self_attn.q_norm", text.head_dim);
     list.rms_norm(layer + ".self_attn.k_norm", text.head_dim);
-    list.linear(layer + ".mlp.gate_proj", text.intermediate_size, hidden);
-    list.linear(layer + ".mlp.up_proj", text.intermediate_size, hidden);
-    list.linear(layer + ".mlp.down_proj", hidden, text.intermediate_size);
+    list.reading_linear(layer, ".mlp.gate_proj", text.intermediate_size, hidden);
+    list.reading_linear(layer, ".mlp.up_proj", text.intermediate_size, hidden);
+    list.decoder_linear(layer + ".mlp.down_proj", hidden, text.intermediate_size);
     list.rms_norm(layer + ".input_layernorm", hidden);
     list.rms_norm(layer + ".post_attention_layernorm", hidden);
   }
@@ -186,8 +201,8 @@ SynthModel synth_preset(std::string_view preset) {
               fmt::format("there is no preset \"{}\"; presets: {}", preset, fmt::join(kSynthPresets, ", ")));
 }
 
-std::vector<SynthTensor> synthetic_tensors(const SynthModel& model, DataType type) {
-  TensorList list(type);
+std::vector<SynthTensor> synthetic_tensors(const SynthModel& model, DataType type, Distribution distribution) {
+  TensorList list(type, distribution);
   add_vision(list, model.vision);
   add_text(list, model.text);
   return list.take();

@@ -34,17 +34,34 @@ extern const std::array<std::string_view, 5> kSynthPresets;
 /// The dimensions of Qwen3-VL-<preset>-Instruct, or a small model for "tiny". Throws Error(usage) for another name.
 SynthModel synth_preset(std::string_view preset);
 
-/// One tensor, and how its random values are drawn: about normal, with this mean and standard deviation.
+/// How the weights are distributed.
+enum class Distribution {
+  normal,
+  /// Matrices are drawn from Student's t with four degrees of freedom, of the same standard deviation; norms and biases
+  /// stay normal.
+  heavy_tailed,
+  /// Normal, but in the language model's layers, as in trained ones, some weights are larger: the matrices that read
+  /// the residual stream have ten times larger weights in one input channel of a hundred, the same ones in the whole
+  /// layer, and all matrices four times larger ones in one row of two hundred.
+  outlier_channels
+};
+
+/// One tensor, and how its random values are drawn: about normal, with this mean and standard deviation, unless told
+/// otherwise.
 struct SynthTensor {
   std::string name;
   DataType type;
   Shape shape;
   float mean;
   float standard_deviation;
-  std::string stream;  ///< names the sequence of random numbers; tensors of one stream and spread are equal
+  std::string stream;            ///< names the sequence of random numbers; tensors of one stream and spread are equal
+  bool heavy_tails = false;      ///< without outliers
+  bool outlier_rows = false;     ///< of a matrix
+  std::string outlier_channels;  ///< of a matrix: names the choice of the columns; empty: there are none
 };
 
 /// Every tensor of `model` in the order of Hugging Face's state dict, each in `type`.
-std::vector<SynthTensor> synthetic_tensors(const SynthModel& model, DataType type);
+std::vector<SynthTensor> synthetic_tensors(const SynthModel& model, DataType type,
+                                           Distribution distribution = Distribution::normal);
 
 }  // namespace q3vl
