@@ -135,7 +135,7 @@ TEST_F(RecipeFile, AResolvedRecipeIsARecipe) {
 
 TEST_F(RecipeFile, UnknownThingsAreRefused) {
   EXPECT_EQ(refusal_of("int5", {}),
-            "the recipe \"int5\" is not known; known are fp16, fp32, int4, int4-mixed, int4-rtn, int4-small, int8, or "
+            "the recipe \"int5\" is not known; known are fp16, fp32, int4, int4-gptq, int4-mixed, int4-rtn, int4-small, int8, or "
             "the path "
             "of a recipe file");
   EXPECT_EQ(refusal_of("./none.json", {}), "./none.json: cannot open: No such file or directory");
@@ -240,6 +240,9 @@ TEST_F(RecipeFile, TwoBitsAtAnotherAccuracyLevelAreRefusedWhereverTheyStand) {
 
 TEST_F(RecipeFile, GptqNeedsACalibration) {
   EXPECT_EQ(refusal_of("int4", {.text = "int4-gptq"}),
+            "the recipe int4 gives gptq to lm_head, but it is for the matrices of the layers; another for this one is "
+            "--tensor lm_head=int8");
+  EXPECT_EQ(refusal_of("int4", {.tensors = {"mlp_down=int4-gptq"}}),
             "the recipe int4 quantises by gptq, which needs a calibration: --calibration FILE, or --calibrate DIR to "
             "make one");
 }

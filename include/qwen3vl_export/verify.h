@@ -18,6 +18,7 @@ struct VerifyRequest {
   std::filesystem::path onnxruntime;          ///< libonnxruntime.so; empty: the one found when this was built
   std::vector<std::filesystem::path> images;  ///< pictures (PNG, JPEG), each a case of its own
   std::vector<std::filesystem::path> texts;   ///< JSON files of token ids (docs/VERIFY.md), for quality alone
+  std::filesystem::path calibration;  ///< the file that the package was quantised with, for the check of the weights
   std::vector<std::string> checks = {"graph", "weights", "numerics", "quality"};
   double tolerance = 1e-4;        ///< of numerics
   std::optional<double> max_kld;  ///< in nats; a gate on the mean over positions

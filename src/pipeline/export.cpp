@@ -12,6 +12,7 @@
 #include "base/parallel.h"
 #include "package/genai_config.h"
 #include "package/genai_contract.h"
+#include "pipeline/calibration_use.h"
 #include "pipeline/checkpoint_check.h"
 #include "pipeline/input_statistics.h"
 #include "pipeline/output_folder.h"
@@ -39,6 +40,7 @@ ExportReport export_package(const ExportRequest& request, const ExportObserver& 
   const auto start = std::chrono::steady_clock::now();
   const PackagePlan plan = make_plan(request, observer);
   check_tied_head(*plan.checkpoint, plan.config.text, plan.requests);
+  std::optional<Calibration> calibration = obtain_calibration(request, plan, observer);
   OutputFolder folder(request.output, request.checkpoint, request.force, "package");
   ExportReport report{.files = plan.files(), .seconds = 0, .peak_memory_bytes = 0};
   std::uint64_t bytes = 0;
@@ -57,7 +59,7 @@ ExportReport export_package(const ExportRequest& request, const ExportObserver& 
   check_package(plan, folder.path());
 
   const WeightSource source{plan.checkpoint.get(), [opened = backend.get()] { return opened->make_weight_block(); },
-                            input_statistics(plan)};
+                            input_statistics(plan, std::move(calibration))};
   const std::uint64_t total = bytes_to_encode(plan.layout, *plan.checkpoint);
   writer.write(source, threads, [&](std::uint64_t done) { observer.progress({done, total, "encoded", ""}); });
   throw_if_interrupted();

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "kernels/convert.h"
+#include "quant/quantizer.h"
 #include "qwen3vl/names.h"
 
 namespace q3vl {
@@ -101,7 +102,8 @@ class WeightImportance {
 
 }  // namespace
 
-std::function<InputStatistics(const WeightRequest&)> input_statistics(const PackagePlan& plan) {
+std::function<InputStatistics(const WeightRequest&)> input_statistics(const PackagePlan& plan,
+                                                                      std::optional<Calibration> calibration) {
   switch (plan.recipe.importance) {
     case ImportanceSource::none:
       break;
@@ -110,7 +112,13 @@ std::function<InputStatistics(const WeightRequest&)> input_statistics(const Pack
         return InputStatistics{.importance = importance.of(request), .feedback = {}};
       };
     case ImportanceSource::calibration:
-      break;
+      return [found = std::move(*calibration)](const WeightRequest& request) {
+        InputStatistics inputs;
+        inputs.importance = found.second_moment(request.name).value_or(std::vector<float>());
+        if (quantizer(request.encoding.quantizer).feedback)
+          inputs.feedback = found.feedback(request.name).value_or(std::vector<std::uint16_t>());
+        return inputs;
+      };
   }
   return [](const WeightRequest&) { return InputStatistics{}; };
 }

@@ -174,6 +174,8 @@ CheckedModel check_model(const std::filesystem::path& checkpoint, const std::vec
 }
 
 PackagePlan make_plan(const ExportRequest& request, const ExportObserver& observer) {
+  const bool calibrated = !request.calibration.empty() || !request.calibrate.empty();
+  const std::string importance = request.importance.empty() && calibrated ? "calibration" : request.importance;
   Recipe recipe = resolve_recipe(request.recipe, {.target = request.target,
                                                   .text = request.text,
                                                   .embedding = request.embedding,
@@ -181,7 +183,7 @@ PackagePlan make_plan(const ExportRequest& request, const ExportObserver& observ
                                                   .logits = request.logits,
                                                   .block_size = request.block_size,
                                                   .tensors = request.tensors,
-                                                  .importance = request.importance});
+                                                  .importance = importance});
   CheckedModel model = check_model(request.checkpoint, request.components, recipe, request.allow_unused);
   PackagePlan plan{.config = std::move(model.config),
                    .recipe = std::move(recipe),

@@ -14,6 +14,7 @@
 #include "config/image_config.h"
 #include "image/model_image.h"
 #include "package/genai_config.h"
+#include "pipeline/calibration_use.h"
 #include "pipeline/input_statistics.h"
 #include "pipeline/package_plan.h"
 #include "pipeline/process.h"
@@ -154,14 +155,14 @@ GraphCheck check_graphs(const PackagePlan& plan, const fs::path& package) {
   return check;
 }
 
-WeightsCheck check_weights(const PackagePlan& plan, const fs::path& package, int threads,
+WeightsCheck check_weights(const PackagePlan& plan, const ExportRequest& made_by, const fs::path& package, int threads,
                            const ExportObserver& observer) {
   WeightsCheck check;
   check.run = true;
   const TensorBackend& backend = tensor_backend();
   const std::uint64_t total = bytes_to_encode(plan.layout, *plan.checkpoint);
   check.findings = weight_differences(
-      plan.layout, {plan.checkpoint.get(), [&] { return backend.make_weight_block(); }, input_statistics(plan)},
+      plan.layout, {plan.checkpoint.get(), [&] { return backend.make_weight_block(); }, input_statistics(plan, obtain_calibration(made_by, plan, observer))},
       package, threads, [&](std::uint64_t done) {
         observer.progress({done, total, "compared", ""});
       });
@@ -210,7 +211,9 @@ VerifyReport verify_package(const VerifyRequest& request, const ExportObserver& 
     throw Error(ErrorKind::usage, fmt::format("--text {}: only quality looks at texts, which --checks leaves out",
                                               request.texts.front().string()));
   const int threads = request.threads > 0 ? request.threads : available_processors();
-  const PackagePlan plan = make_plan(request_of(request.package, request.checkpoint, threads), {});
+  ExportRequest made_by = request_of(request.package, request.checkpoint, threads);
+  made_by.calibration = request.calibration;
+  const PackagePlan plan = make_plan(made_by, {});
   VerifyReport report{.package = request.package.string(),
                       .checkpoint = request.checkpoint.string(),
                       .recipe = plan.recipe.name,
@@ -227,7 +230,7 @@ VerifyReport verify_package(const VerifyRequest& request, const ExportObserver& 
   }
   if (checks.weights) {
     observer.info("weights: every weight is encoded again and compared");
-    report.weights = check_weights(plan, request.package, threads, observer);
+    report.weights = check_weights(plan, made_by, request.package, threads, observer);
   }
   if (checks.numerics || checks.quality) {
     const OnnxRuntime runtime(request.onnxruntime.empty() ? OnnxRuntime::default_library() : request.onnxruntime);

@@ -140,6 +140,13 @@ void check(const Recipe& recipe) {
           fmt::format("the recipe {} gives {} the accuracy_level {}, expected 4: at any other ONNX Runtime dequantises "
                       "the whole matrix in every call and runs about twenty times slower than float32",
                       recipe.name, name_of(spec.precision), recipe.accuracy_level));
+  for (const Role role : {Role::lm_head, Role::embedding}) {
+    const Encoding encoding = recipe.policy(1)(role);
+    if (encoding.quantized() && quantizer(encoding.quantizer).feedback)
+      refuse(fmt::format("the recipe {} gives {} to {}, but it is for the matrices of the layers; another for this one "
+                         "is --tensor {}=int8",
+                         recipe.name, encoding.quantizer, name_of(role), name_of(role)));
+  }
   if (recipe.needs_feedback() && recipe.importance != ImportanceSource::calibration)
     refuse(
         fmt::format("the recipe {} quantises by gptq, which needs a calibration: --calibration FILE, or --calibrate "

@@ -23,7 +23,7 @@ struct Measurement {
 };
 
 constexpr std::array kMeasurements = {Measurement{"kernels", measure_kernels}, Measurement{"export", measure_export},
-                                      Measurement{"memory", measure_memory}};
+                                      Measurement{"memory", measure_memory}, Measurement{"quality", measure_quality}};
 
 /// bench.json of an earlier run, for the measurements that this one leaves out.
 Json earlier_results(const fs::path& file) {
@@ -31,13 +31,17 @@ Json earlier_results(const fs::path& file) {
 }
 
 int run(int argc, char** argv) {
-  Settings settings{
-      .programs = fs::read_symlink("/proc/self/exe").parent_path(), .out = "build/bench", .checkpoint = {}};
+  Settings settings{.programs = fs::read_symlink("/proc/self/exe").parent_path(),
+                    .out = "build/bench",
+                    .checkpoint = {},
+                    .quality_text = {}};
   std::vector<std::string> names;
-  CLI::App app("Measures exports, their memory and the kernels. tools/bench builds, runs this and draws the plots.",
-               "qwen3vl-bench");
-  app.add_option("MEASUREMENTS", names, "kernels, export, memory; all of them unless told")
-      ->check(CLI::IsMember({"kernels", "export", "memory"}));
+  CLI::App app(
+      "Measures exports, their memory, the kernels and what recipes cost. tools/bench builds, runs this and draws the "
+      "plots.",
+      "qwen3vl-bench");
+  app.add_option("MEASUREMENTS", names, "kernels, export, memory, quality; all of them unless told")
+      ->check(CLI::IsMember({"kernels", "export", "memory", "quality"}));
   app.add_option("--out", settings.out, "folder of the results and of the scratch checkpoints")->capture_default_str();
   app.add_option("--rounds", settings.rounds, "how often each is measured")
       ->check(CLI::Range(1, 1000))
@@ -52,6 +56,9 @@ int run(int argc, char** argv) {
       ->delimiter(',')
       ->check(CLI::IsMember({"tiny", "2b", "4b", "8b", "32b"}))
       ->capture_default_str();
+  app.add_option("--quality-text", settings.quality_text,
+                 "token ids that the trained model's quality is measured on, as for qwen3vl-export verify --text")
+      ->check(CLI::ExistingFile);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

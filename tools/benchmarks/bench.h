@@ -1,5 +1,5 @@
-// The measurements of qwen3vl-bench: each prints a table, writes the columns of its plot into Settings::out and returns
-// its part of bench.json. All throw Error.
+// The measurements of qwen3vl-bench: each prints a table, writes the columns of its plot, if it has one, into
+// Settings::out and returns its part of bench.json. All throw Error.
 #pragma once
 
 #include <filesystem>
@@ -11,7 +11,7 @@
 
 namespace q3vl {
 
-/// What is exported to, in every measurement.
+/// What is exported to, in every measurement but that of quality.
 inline constexpr const char* kRecipe = "int4-rtn";
 
 struct Settings {
@@ -21,6 +21,7 @@ struct Settings {
   std::string size = "4b";
   std::filesystem::path checkpoint;  ///< to export instead of a synthetic one of `size`
   std::vector<std::string> memory_sizes = {"2b", "4b", "8b", "32b"};
+  std::filesystem::path quality_text;  ///< of the trained model, for `verify --text`; may be empty
 
   std::string program(const std::string& name) const { return programs / name; }
 };
@@ -28,6 +29,7 @@ struct Settings {
 Json measure_kernels(const Settings& settings);
 Json measure_export(const Settings& settings);
 Json measure_memory(const Settings& settings);
+Json measure_quality(const Settings& settings);
 
 /// A folder in Settings::out for what one run writes, which nothing else is called: it is deleted with all that it
 /// holds.
@@ -44,6 +46,10 @@ std::filesystem::path scratch_checkpoint(const Settings& settings, const std::st
 
 /// Makes the scratch checkpoint unless it is there, whole or not at all. Returns its folder.
 std::filesystem::path make_checkpoint(const Settings& settings, const std::string& size, bool sparse);
+
+/// The same of the checkpoint that qwen3vl-synth makes of these arguments, but for the folder; it is kept as `name`.
+std::filesystem::path make_checkpoint(const Settings& settings, const std::string& name,
+                                      const std::vector<std::string>& arguments);
 
 /// The files that hold the weights of a checkpoint, in order.
 Files shards_of(const std::filesystem::path& checkpoint);

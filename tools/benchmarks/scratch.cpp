@@ -28,14 +28,21 @@ fs::path scratch_checkpoint(const Settings& settings, const std::string& size, b
 }
 
 fs::path make_checkpoint(const Settings& settings, const std::string& size, bool sparse) {
-  const fs::path folder = scratch_checkpoint(settings, size, sparse);
+  std::vector<std::string> arguments = {size};
+  if (sparse) arguments.emplace_back("--sparse");
+  return make_checkpoint(settings, scratch_checkpoint(settings, size, sparse).filename(), arguments);
+}
+
+fs::path make_checkpoint(const Settings& settings, const std::string& name, const std::vector<std::string>& arguments) {
+  const fs::path folder = settings.out / "checkpoints" / name;
   if (fs::exists(folder)) return folder;
   const fs::path partial = folder.string() + ".partial";
   fs::remove_all(partial);
   fs::create_directories(folder.parent_path());
-  std::vector<std::string> arguments = {settings.program("qwen3vl-synth"), size, partial};
-  if (sparse) arguments.emplace_back("--sparse");
-  run_child(arguments);
+  std::vector<std::string> command = {settings.program("qwen3vl-synth")};
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  command.emplace_back(partial);
+  run_child(command);
   fs::rename(partial, folder);
   return folder;
 }

@@ -35,6 +35,12 @@ void add_package_options(CLI::App& app, ExportRequest& request) {
   app.add_option("--importance", request.importance,
                  "Where quantisers learn which columns matter: none, weights, calibration")
       ->type_name("SOURCE");
+  app.add_option("--calibrate", request.calibrate,
+                 "Run the token files and pictures of a folder through the model first (docs/CALIBRATION.md)")
+      ->type_name("DIR");
+  app.add_option("--calibration", request.calibration,
+                 "What a calibration found: read, or written by --calibrate (OUTPUT.calibration)")
+      ->type_name("FILE");
   app.add_option("--block-size", request.block_size,
                  "Weights that share a scale in all that is quantised: 16, 32, 64, 128, 256")
       ->check(CLI::PositiveNumber)

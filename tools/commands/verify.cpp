@@ -98,6 +98,8 @@ int verify_command(int argc, char** argv) {
   app.add_option("--onnxruntime", request.onnxruntime,
                  "The libonnxruntime.so to prove it on (the one found when this was built)")
       ->type_name("FILE");
+  app.add_option("--calibration", request.calibration, "The calibration that the package was quantised with")
+      ->type_name("FILE");
   app.add_option("--report", html, "Write the report as an HTML page")->type_name("FILE.html");
   app.add_option("--threads", request.threads, "Threads to work on (one a processor)")
       ->check(CLI::PositiveNumber)

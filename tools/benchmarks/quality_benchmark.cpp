@@ -1,0 +1,130 @@
+// quality: what variants of an export cost, in bytes and in how far the package's next tokens are from the
+// checkpoint's.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <optional>
+
+#include "bench.h"
+
+namespace q3vl {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Variant {
+  std::string name;
+  std::vector<std::string> flags;  ///< of qwen3vl-export
+};
+
+const std::vector<Variant>& variants() {
+  static const std::vector<Variant> list = {
+      {"int4-rtn", {"--recipe", "int4-rtn"}},
+      {"int4-rtn, blocks of 128", {"--recipe", "int4-rtn", "--block-size", "128"}},
+      {"int8", {"--recipe", "int8"}},
+      {"fp16", {"--recipe", "fp16"}},
+  };
+  return list;
+}
+
+struct QualityCheckpoint {
+  std::string name;
+  fs::path folder;
+  fs::path text;  ///< empty: verify's own cases
+};
+
+std::vector<QualityCheckpoint> checkpoints(const Settings& settings) {
+  std::vector<QualityCheckpoint> list = {
+      {"shapes (trained)", fs::path(Q3VL_SOURCE_DIR) / "tests/data/shapes/checkpoint", settings.quality_text}};
+  for (const std::string distribution : {"normal", "heavy-tailed", "outlier-channels"})
+    list.push_back({"tiny, " + distribution,
+                    make_checkpoint(settings, "tiny-" + distribution, {"tiny", "--distribution", distribution}),
+                    {}});
+  return list;
+}
+
+struct Run {
+  std::uint64_t data_bytes;  ///< of the data files of model.onnx and embedding.onnx
+  double kld, top1_agreement;
+  std::int64_t positions;
+  struct Text {
+    double nll_checkpoint, nll_package;  ///< nats a token
+  };
+  std::optional<Text> text;
+};
+
+Run measure(const Settings& settings, const QualityCheckpoint& checkpoint, const Variant& variant) {
+  const fs::path scratch = scratch_folder(settings);
+  fs::remove_all(scratch);
+  fs::create_directories(scratch);
+  const fs::path package = scratch / "package";
+  std::vector<std::string> arguments = {settings.program("qwen3vl-export"), checkpoint.folder, "--output", package,
+                                        "--quiet"};
+  arguments.insert(arguments.end(), variant.flags.begin(), variant.flags.end());
+  run_child(arguments);
+  arguments = {settings.program("qwen3vl-export"),
+               "verify",
+               package,
+               "--checkpoint",
+               checkpoint.folder,
+               "--checks",
+               "quality",
+               "--json",
+               "--quiet"};
+  if (!checkpoint.text.empty()) arguments.insert(arguments.end(), {"--text", checkpoint.text});
+  const Json quality = Json::parse(run_child(arguments).output).at("quality");
+  Run run{.data_bytes = 0,
+          .kld = quality.at("mean_kld"),
+          .top1_agreement = quality.at("top1_agreement"),
+          .positions = std::ssize(quality.at("positions")),
+          .text = std::nullopt};
+  for (const char* file : {"model.onnx.data", "embedding.onnx.data"})
+    if (fs::exists(package / file)) run.data_bytes += fs::file_size(package / file);
+  if (!checkpoint.text.empty()) {
+    const Json& text = quality.at("text");
+    run.kld = text.at("kld");
+    run.top1_agreement = text.at("top1_agreement");
+    run.positions = text.at("positions");
+    run.text = {.nll_checkpoint = text.at("nll_checkpoint"), .nll_package = text.at("nll_package")};
+  }
+  fs::remove_all(scratch);
+  return run;
+}
+
+void print(const QualityCheckpoint& checkpoint, const Variant& variant, const Run& run) {
+  fmt::print("| {} | {} | {} | {:.3g} | {:.1f} % | {} |\n", checkpoint.name, variant.name, run.data_bytes, run.kld,
+             run.top1_agreement * 100,
+             run.text ? fmt::format("{:.4f} ({:+.4f})", run.text->nll_package,
+                                    run.text->nll_package - run.text->nll_checkpoint)
+                      : "");
+  std::fflush(stdout);
+}
+
+Json to_json(const QualityCheckpoint& checkpoint, const Variant& variant, const Run& run) {
+  Json json = {{"checkpoint", checkpoint.name}, {"variant", variant.name}, {"flags", variant.flags},
+               {"data_bytes", run.data_bytes},  {"kld", run.kld},          {"top1_agreement", run.top1_agreement},
+               {"positions", run.positions}};
+  if (run.text) {
+    json["nll_checkpoint"] = run.text->nll_checkpoint;
+    json["nll_package"] = run.text->nll_package;
+  }
+  return json;
+}
+
+}  // namespace
+
+Json measure_quality(const Settings& settings) {
+  Json runs = Json::array();
+  fmt::print(
+      "| checkpoint | variant | bytes of text and embedding | KL divergence, nats | same top token | nats a token "
+      "(package − checkpoint) |\n|---|---|---|---|---|---|\n");
+  for (const QualityCheckpoint& checkpoint : checkpoints(settings))
+    for (const Variant& variant : variants()) {
+      const Run run = measure(settings, checkpoint, variant);
+      print(checkpoint, variant, run);
+      runs.push_back(to_json(checkpoint, variant, run));
+    }
+  return {{"measured_at", timestamp()}, {"text", settings.quality_text.string()}, {"runs", runs}};
+}
+
+}  // namespace q3vl
