@@ -95,7 +95,7 @@ TEST_F(Inspect, GraphsHaveTheContractsInputsAndOutputs) {
                            "  out  present.0–3.value          float32 [batch_size, 2, total_sequence_length, 32]\n",
                            "  out  logits                     float32 [batch_size, 1, 2048]\n",
                            "  28 × com.microsoft.MatMulNBits: 4 bits, blocks of 32\n",
-                           "   1 × com.microsoft.MatMulNBits: 8 bits, blocks of 128\n"})
+                           "  1 × com.microsoft.MatMulNBits: 8 bits, blocks of 128\n"})
     EXPECT_NE(text.find(line), std::string::npos) << line << text;
 }
 

@@ -189,15 +189,15 @@ class StoredBlocks {
  public:
   /// `codes` is the initializer of the codes, `weight` the checkpoint's name.
   StoredBlocks(const fs::path& package, const Initializers& initializers, const std::string& codes,
-               const std::string& weight, int bits)
-      : bits_(bits), blocks_(initializers.at(weight + ".scales").shape[1]) {
+               const std::string& weight, int bits, const std::string& use = "")
+      : bits_(bits), blocks_(initializers.at(weight + ".scales" + use).shape[1]) {
     const auto bytes_of = [&](const std::string& name) {
       const auto& external = *initializers.at(name).external;
       return read_bytes(package / external.location).substr(external.offset, external.length);
     };
     codes_ = bytes_of(codes);
-    scales_ = bytes_of(weight + ".scales");
-    if (initializers.contains(weight + ".zero_points")) zero_points_ = bytes_of(weight + ".zero_points");
+    scales_ = bytes_of(weight + ".scales" + use);
+    if (initializers.contains(weight + ".zero_points" + use)) zero_points_ = bytes_of(weight + ".zero_points" + use);
     const Shape& shape = initializers.at(codes).shape;
     row_bytes_ = element_count(shape) / shape[0];
     block_size_ = row_bytes_ * 8 / bits / blocks_;
@@ -309,7 +309,7 @@ TEST_F(PackageNumerics, AQuantizedEmbeddingIsLookedUpExactly) {
     const fs::path package = exported(precision, {"--embedding", precision});
     const Initializers initializers = initializers_of(package / "embedding.onnx");
     const std::string name = "model.language_model.embed_tokens.weight";
-    const StoredBlocks stored(package, initializers, name + "." + precision + ".rows", name, bits);
+    const StoredBlocks stored(package, initializers, name + "." + precision + ".rows", name, bits, ".rows");
     const Pipeline pipeline(OnnxRuntime(), package);
     const std::vector<std::int64_t> ids = {0, 7, 150};
     const at::Tensor rows = tensor_of(pipeline.embed(

@@ -76,9 +76,8 @@ TEST(Recipes, MixedIsInt8WhereItPays) {
   const EncodingPolicy policy = resolve_recipe("int4-mixed", {}).policy(kLayers);
   for (const Role role : kLayerRoles)
     for (std::int64_t layer = 0; layer < kLayers; ++layer) {
-      const bool ends = layer < 2 || layer >= kLayers - 2;
-      const bool paying = role == Role::attention_o || role == Role::mlp_down;
-      EXPECT_EQ(policy({role, layer}), ends && paying ? kInt8 : kInt4) << name_of(role) << " of layer " << layer;
+      const bool paying = layer == 0 || role == Role::attention_v;
+      EXPECT_EQ(policy({role, layer}), paying ? kInt8 : kInt4) << name_of(role) << " of layer " << layer;
     }
   EXPECT_EQ(policy(Role::lm_head), kInt8);
 }
@@ -135,7 +134,8 @@ TEST_F(RecipeFile, AResolvedRecipeIsARecipe) {
 
 TEST_F(RecipeFile, UnknownThingsAreRefused) {
   EXPECT_EQ(refusal_of("int5", {}),
-            "the recipe \"int5\" is not known; known are fp16, fp32, int4, int4-gptq, int4-mixed, int4-rtn, int4-small, int8, or "
+            "the recipe \"int5\" is not known; known are fp16, fp32, int4, int4-gptq, int4-mixed, int4-rtn, "
+            "int4-small, int8, or "
             "the path "
             "of a recipe file");
   EXPECT_EQ(refusal_of("./none.json", {}), "./none.json: cannot open: No such file or directory");

@@ -236,8 +236,9 @@ class Flip {
 };
 
 std::vector<std::string> weight_findings(const PackagePlan& plan, const fs::path& folder) {
-  return weight_differences(plan.layout, {plan.checkpoint.get(), make_torch_weight_block}, folder, 2,
-                            [](std::uint64_t) {});
+  return weight_differences(
+      plan.layout, {plan.checkpoint.get(), make_torch_weight_block, [](const auto&) { return InputStatistics{}; }},
+      folder, 2, [](std::uint64_t) {});
 }
 
 /// One part of a weight as the package's models name it.
@@ -317,7 +318,7 @@ TEST(VerifyWeights, SayWhichBitAndWhere) {
   for (const onnx::TensorProto& tensor : model.graph().initializer()) {
     if (tensor.name() != "model.language_model.layers.2.mlp.up_proj.weight.scales") continue;
     const std::uint64_t offset = std::stoull(tensor.external_data(1).value()) + 5;
-    const Flip flip(copy.path() / "model.onnx.data", offset, 6);
+    const Flip flip(copy.path() / "model.onnx.data", offset, 2);  // half the scale, or twice
     const CommandResult result = verify(copy.path(), "tiny-a");
     EXPECT_EQ(result.exit_code, kVerificationFailed);
     EXPECT_THAT(result.out, HasSubstr("weights   FAILED"));
@@ -456,14 +457,16 @@ TEST_P(RealFault, IsFoundByTheGraphAndByTheNumbers) {
   EXPECT_TRUE(report["weights"]["ok"]) << "the four are never mixed";
 }
 
-// A scale whose exponent lost its sense: everything behind it is infinite or not a number, in the package and in the
-// reference alike. Nothing of that may read as a small error.
+// A scale that is infinite: what is multiplied by it is infinite or not a number, in the package and in the reference
+// alike. Nothing of that may read as a small error.
 TEST(VerifyQuality, ValuesThatAreNotFiniteDoNotPass) {
   const Changed copy(package("tiny-a"));
   const onnx::ModelProto model = copy.model("model.onnx");
   for (const onnx::TensorProto& tensor : model.graph().initializer()) {
-    if (tensor.name() != "model.language_model.layers.2.mlp.up_proj.weight.scales") continue;
-    const Flip flip(copy.path() / "model.onnx.data", std::stoull(tensor.external_data(1).value()) + 7, 6);
+    if (tensor.name() != "model.language_model.embed_tokens.weight.scales") continue;
+    std::fstream file(copy.path() / tensor.external_data(0).value(), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(std::stoll(tensor.external_data(1).value()));
+    file.write("\x00\x7c", 2).close();
     const json report = verify_json(copy.path(), "tiny-a", {"--checks", "numerics,quality"}, kVerificationFailed);
     EXPECT_FALSE(report["numerics"]["ok"]);
     EXPECT_EQ(joined(report["quality"]["findings"]), "the package's logits are not all finite\n");

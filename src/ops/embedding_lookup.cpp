@@ -16,7 +16,7 @@ Value embedding_lookup(const Builder& b, const Scope& s, const Scope& weight, co
   }
   // The very bytes that a MatMulNBits of the same matrix reads: a tied lm_head costs nothing twice.
   const auto row_bytes = static_cast<std::int64_t>(request.parts[0].row_bytes);
-  std::vector<Value> inputs = quantized_parts(b, weight, request, {rows, row_bytes});
+  std::vector<Value> inputs = quantized_parts(b, weight, request, {rows, row_bytes}, ".rows");
   inputs.insert(inputs.begin() + 1, input_ids);
   const Value found = g.emit(s, "GatherBlockQuantized", inputs, b.target.compute_type,
                              {{"bits", std::int64_t{request.encoding.bits}},

@@ -7,11 +7,11 @@
 
 namespace q3vl {
 
-Value weight_part(const Builder& b, const WeightRequest& request, std::size_t part, Shape graph_shape) {
+Value weight_part(const Builder& b, const WeightRequest& request, std::size_t part, Shape graph_shape,
+                  const std::string& use) {
   const EncodedPart& array = request.parts[part];
   std::string name = array.suffix.empty() ? request.name : request.name + "." + array.suffix;
-  // A graph that looks rows up and multiplies by the same bytes sees them in two shapes, so under two names.
-  if (part == 0 && array.type == DataType::uint8 && graph_shape.size() == 2) name += ".rows";
+  name += use;
   return b.graph.weight(name, array.type, std::move(graph_shape), request.blob(part));
 }
 
@@ -22,10 +22,11 @@ Value as_compute_type(const Builder& b, const Scope& path, const Value& weight) 
 }
 
 std::vector<Value> quantized_parts(const Builder& b, const Scope& path, const WeightRequest& request,
-                                   const Shape& data_shape) {
-  std::vector<Value> inputs = {weight_part(b, request, 0, data_shape),
-                               as_compute_type(b, path / "scales", weight_part(b, request, 1, request.parts[1].shape))};
-  if (!request.encoding.symmetric) inputs.push_back(weight_part(b, request, 2, request.parts[2].shape));
+                                   const Shape& data_shape, const std::string& use) {
+  const auto part = [&](std::size_t index, const Shape& shape) { return weight_part(b, request, index, shape, use); };
+  std::vector<Value> inputs = {part(0, data_shape),
+                               as_compute_type(b, path / ("scales" + use), part(1, request.parts[1].shape))};
+  if (!request.encoding.symmetric) inputs.push_back(part(2, request.parts[2].shape));
   return inputs;
 }
 

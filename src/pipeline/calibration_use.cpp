@@ -37,8 +37,8 @@ std::optional<Calibration> obtain_calibration(const ExportRequest& request, cons
                                              observer);
     observer.info(fmt::format("{}: {} tokens, {:.1f} s", file.string(), report.tokens, report.seconds));
   } else if (!request.calibrate.empty()) {
-    const std::string data = describe_data(
-        read_calibration_data(request.calibrate, request.checkpoint, plan.config, kDefaultMaxPixels));
+    const std::string data =
+        describe_data(read_calibration_data(request.calibrate, request.checkpoint, plan.config, kDefaultMaxPixels));
     if (const std::string found = Calibration::open(file).metadata().data; found != data)
       throw Error(ErrorKind::usage, fmt::format("{}: was made from {}, but {} has {}; remove it, or name another file "
                                                 "with --calibration",
@@ -47,9 +47,10 @@ std::optional<Calibration> obtain_calibration(const ExportRequest& request, cons
   Calibration calibration = Calibration::open(file);
   calibration.expect_made_from(*plan.checkpoint);
   if (wants_feedback && !calibration.has_feedback())
-    throw Error(ErrorKind::usage, fmt::format("{}: holds no feedback factors, which gptq needs; it was made for a recipe "
-                                              "without gptq: make one for this recipe with --calibrate DIR",
-                                              file.string()));
+    throw Error(ErrorKind::usage,
+                fmt::format("{}: holds no feedback factors, which gptq needs; it was made for a recipe "
+                            "without gptq: make one for this recipe with --calibrate DIR",
+                            file.string()));
   return calibration;
 }
 

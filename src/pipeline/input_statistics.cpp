@@ -112,11 +112,11 @@ std::function<InputStatistics(const WeightRequest&)> input_statistics(const Pack
         return InputStatistics{.importance = importance.of(request), .feedback = {}};
       };
     case ImportanceSource::calibration:
-      return [found = std::move(*calibration)](const WeightRequest& request) {
+      return [found = std::make_shared<const Calibration>(std::move(*calibration))](const WeightRequest& request) {
         InputStatistics inputs;
-        inputs.importance = found.second_moment(request.name).value_or(std::vector<float>());
+        inputs.importance = found->second_moment(request.name).value_or(std::vector<float>());
         if (quantizer(request.encoding.quantizer).feedback)
-          inputs.feedback = found.feedback(request.name).value_or(std::vector<std::uint16_t>());
+          inputs.feedback = found->feedback(request.name).value_or(std::vector<std::uint16_t>());
         return inputs;
       };
   }

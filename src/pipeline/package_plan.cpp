@@ -10,6 +10,7 @@
 #include "package/genai_config.h"
 #include "package/manifest.h"
 #include "package/vision_processor.h"
+#include "pipeline/budget.h"
 #include "pipeline/checkpoint_check.h"
 #include "qwen3vl/embedding/embedding_graph.h"
 #include "qwen3vl/text/text_graph.h"
@@ -173,20 +174,23 @@ CheckedModel check_model(const std::filesystem::path& checkpoint, const std::vec
           .graphs = std::move(graphs)};
 }
 
-PackagePlan make_plan(const ExportRequest& request, const ExportObserver& observer) {
+Recipe recipe_of(const ExportRequest& request) {
   const bool calibrated = !request.calibration.empty() || !request.calibrate.empty();
   const std::string importance = request.importance.empty() && calibrated ? "calibration" : request.importance;
-  Recipe recipe = resolve_recipe(request.recipe, {.target = request.target,
-                                                  .text = request.text,
-                                                  .embedding = request.embedding,
-                                                  .vision = request.vision,
-                                                  .logits = request.logits,
-                                                  .block_size = request.block_size,
-                                                  .tensors = request.tensors,
-                                                  .importance = importance});
+  return resolve_recipe(request.recipe, {.target = request.target,
+                                         .text = request.text,
+                                         .embedding = request.embedding,
+                                         .vision = request.vision,
+                                         .logits = request.logits,
+                                         .block_size = request.block_size,
+                                         .tensors = request.tensors,
+                                         .importance = importance});
+}
+
+PackagePlan plan_of(const ExportRequest& request, const Recipe& recipe, const ExportObserver& observer) {
   CheckedModel model = check_model(request.checkpoint, request.components, recipe, request.allow_unused);
   PackagePlan plan{.config = std::move(model.config),
-                   .recipe = std::move(recipe),
+                   .recipe = recipe,
                    .components = model.components,
                    .checkpoint = std::move(model.checkpoint),
                    .requests = std::move(model.requests),
@@ -201,6 +205,11 @@ PackagePlan make_plan(const ExportRequest& request, const ExportObserver& observ
   }
   add_client_files(plan, request, observer);
   return plan;
+}
+
+PackagePlan make_plan(const ExportRequest& request, const ExportObserver& observer) {
+  const Recipe recipe = recipe_of(request);
+  return plan_of(request, request.target_size == 0 ? recipe : fit_to_size(request, recipe, observer), observer);
 }
 
 std::string PackagePlan::manifest_text() const {

@@ -93,8 +93,14 @@ WeightRequests request_whole_model(const ModelConfig& config, const Recipe& reci
 CheckedModel check_model(const std::filesystem::path& checkpoint, const std::vector<std::string>& components,
                          const Recipe& recipe, bool allow_unused);
 
-/// Reads the configs and the headers of a checkpoint and decides what the package will be. Throws Error as
+/// The recipe that the request names, with what it changes of it; without regard to a target size.
+Recipe recipe_of(const ExportRequest& request);
+
+/// Reads the configs and the headers of a checkpoint and decides what the package of `recipe` will be. Throws Error as
 /// export_package does, but for what only the weights' values and the output folder can tell.
+PackagePlan plan_of(const ExportRequest& request, const Recipe& recipe, const ExportObserver& observer);
+
+/// The same for the recipe of the request, fitted to its target size, if it has one; weights are read for that alone.
 PackagePlan make_plan(const ExportRequest& request, const ExportObserver& observer);
 
 }  // namespace q3vl

@@ -161,11 +161,12 @@ WeightsCheck check_weights(const PackagePlan& plan, const ExportRequest& made_by
   check.run = true;
   const TensorBackend& backend = tensor_backend();
   const std::uint64_t total = bytes_to_encode(plan.layout, *plan.checkpoint);
-  check.findings = weight_differences(
-      plan.layout, {plan.checkpoint.get(), [&] { return backend.make_weight_block(); }, input_statistics(plan, obtain_calibration(made_by, plan, observer))},
-      package, threads, [&](std::uint64_t done) {
-        observer.progress({done, total, "compared", ""});
-      });
+  check.findings = weight_differences(plan.layout,
+                                      {plan.checkpoint.get(), [&] { return backend.make_weight_block(); },
+                                       input_statistics(plan, obtain_calibration(made_by, plan, observer))},
+                                      package, threads, [&](std::uint64_t done) {
+                                        observer.progress({done, total, "compared", ""});
+                                      });
   for (const PlacedWeight& placed : plan.layout.weights())
     check.tensors += static_cast<std::int64_t>(placed.part_offsets.size());
   for (const auto& [name, size] : plan.layout.files()) check.bytes += size;

@@ -143,9 +143,10 @@ void check(const Recipe& recipe) {
   for (const Role role : {Role::lm_head, Role::embedding}) {
     const Encoding encoding = recipe.policy(1)(role);
     if (encoding.quantized() && quantizer(encoding.quantizer).feedback)
-      refuse(fmt::format("the recipe {} gives {} to {}, but it is for the matrices of the layers; another for this one "
-                         "is --tensor {}=int8",
-                         recipe.name, encoding.quantizer, name_of(role), name_of(role)));
+      refuse(
+          fmt::format("the recipe {} gives {} to {}, but it is for the matrices of the layers; another for this one "
+                      "is --tensor {}=int8",
+                      recipe.name, encoding.quantizer, name_of(role), name_of(role)));
   }
   if (recipe.needs_feedback() && recipe.importance != ImportanceSource::calibration)
     refuse(

@@ -2,7 +2,36 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
+#include <charconv>
+
 namespace q3vl {
+namespace {
+
+/// "2.3GB", "900MiB", "3000000000": a number of bytes, in units of thousands, or of 1024 with an i.
+std::uint64_t parse_size(const std::string& flag, const std::string& text) {
+  constexpr std::array<std::pair<std::string_view, double>, 9> kUnits = {{{"", 1},
+                                                                          {"B", 1},
+                                                                          {"kB", 1e3},
+                                                                          {"MB", 1e6},
+                                                                          {"GB", 1e9},
+                                                                          {"KiB", 0x1p10},
+                                                                          {"MiB", 0x1p20},
+                                                                          {"GiB", 0x1p30},
+                                                                          {"TB", 1e12}}};
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  const auto* const found = std::ranges::find(kUnits, unit, &std::pair<std::string_view, double>::first);
+  constexpr double kMost = 1e18;
+  if (error != std::errc() || found == kUnits.end() || !(number > 0) || number * found->second > kMost)
+    throw Error(ErrorKind::usage,
+                fmt::format("{} is \"{}\", expected a number of bytes, as in 2.3GB, 900MiB or 3000000000", flag, text));
+  return static_cast<std::uint64_t>(number * found->second);
+}
+
+}  // namespace
 
 std::optional<int> parse(CLI::App& app, int argc, char** argv) {
   app.get_formatter()->column_width(30);
@@ -35,6 +64,11 @@ void add_package_options(CLI::App& app, ExportRequest& request) {
   app.add_option("--importance", request.importance,
                  "Where quantisers learn which columns matter: none, weights, calibration")
       ->type_name("SOURCE");
+  app.add_option_function<std::string>(
+         "--target-size",
+         [&request](const std::string& size) { request.target_size = parse_size("--target-size", size); },
+         "The most that the package may take: bits go where they save the most error a byte")
+      ->type_name("SIZE");
   app.add_option("--calibrate", request.calibrate,
                  "Run the token files and pictures of a folder through the model first (docs/CALIBRATION.md)")
       ->type_name("DIR");

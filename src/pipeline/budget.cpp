@@ -1,0 +1,237 @@
+#include "pipeline/budget.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "base/parallel.h"
+#include "kernels/convert.h"
+#include "package/genai_config.h"
+#include "quant/encoder.h"
+#include "quant/quantizer.h"
+#include "qwen3vl/names.h"
+#include "serialize/weight_encoder.h"
+
+namespace q3vl {
+namespace {
+
+/// Rows that a form's error is measured on: so many groups, evenly spread, of so many rows that lie together.
+constexpr std::int64_t kSampleGroups = 16;
+constexpr std::int64_t kGroupRows = 16;
+
+/// What the error of a matrix counts. Measured on a trained model by quantising one role, or one layer, at a time to
+/// int4: the KL divergence that a matrix causes by the same relative error, in units of a query projection's.
+double sensitivity(const WeightUse& use, std::int64_t layer_count) {
+  constexpr double kFirstLayer = 8;
+  constexpr double kTableOfALayer = 8;
+  switch (use.role) {
+    case Role::lm_head:
+    case Role::embedding:
+      return kTableOfALayer * static_cast<double>(layer_count);
+    case Role::attention_v:
+    case Role::mlp_down:
+      return 4 * (use.layer == 0 ? kFirstLayer : 1);
+    case Role::mlp_gate:
+      return 3 * (use.layer == 0 ? kFirstLayer : 1);
+    case Role::attention_o:
+    case Role::mlp_up:
+      return 2 * (use.layer == 0 ? kFirstLayer : 1);
+    default:
+      return use.layer == 0 ? kFirstLayer : 1;
+  }
+}
+
+/// Specs in the order of their sizes.
+std::vector<TensorSpec> forms_of(const TensorSpec& text) {
+  TensorSpec int4 = text.precision == Precision::int4 ? text : default_spec(Precision::int4);
+  std::vector<TensorSpec> forms;
+  for (const int block_size : {128, 32, 16}) {
+    int4.block_size = block_size;
+    forms.push_back(int4);
+  }
+  forms.push_back(default_spec(Precision::int8));
+  return forms;
+}
+
+/// A matrix, or a table that embedding and head share, and the form chosen for it.
+struct Item {
+  const WeightRequest* request;
+  std::vector<WeightUse> uses;
+  std::vector<double> errors;        ///< of each form
+  std::vector<std::uint64_t> bytes;  ///< of each form
+  std::size_t form = 0;
+};
+
+std::uint64_t bytes_of(const WeightRequest& request, const Encoding& encoding) {
+  std::uint64_t bytes = 0;
+  for (const EncodedPart& part : encoded_parts(encoding, request.stored, request.rows, request.columns))
+    bytes += part.row_bytes * static_cast<std::uint64_t>(request.rows);
+  return bytes;
+}
+
+/// Σ (w − ŵ)² / Σ w² over a sample of rows that begins at `first` and is `rows` long, added to `error` and `size`.
+void measure_rows(const Checkpoint& checkpoint, const WeightRequest& request, const Encoding& encoding,
+                  std::int64_t first, std::int64_t rows, double& error, double& size) {
+  const TensorInfo& info = *checkpoint.find(request.name);
+  const std::uint64_t row_bytes = static_cast<std::uint64_t>(request.columns) * size_of(request.stored);
+  std::vector<std::byte> stored(row_bytes * static_cast<std::uint64_t>(rows));
+  checkpoint.shards()[info.shard].read_at(info.offset + row_bytes * static_cast<std::uint64_t>(first), stored);
+  std::vector<std::vector<std::byte>> bytes;
+  std::vector<std::span<std::byte>> parts;
+  for (const EncodedPart& part : encoded_parts(encoding, request.stored, rows, request.columns))
+    bytes.emplace_back(part.row_bytes * static_cast<std::uint64_t>(rows));
+  for (std::vector<std::byte>& part : bytes) parts.emplace_back(part);
+  // Rows that are not finite are left out, and end the export when all of them are encoded.
+  if (encode_rows(encoding, {request.stored, request.columns, stored}, {}, parts) > 0) return;
+  std::vector<float> values(static_cast<std::size_t>(rows * request.columns));
+  std::vector<float> reached(values.size());
+  widen_to_float32(request.stored, stored, values.data());
+  const std::vector<std::span<const std::byte>> encoded(bytes.begin(), bytes.end());
+  dequantize_rows(encoding, encoded, request.columns, reached);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const double difference = double{values[i]} - double{reached[i]};
+    error += difference * difference;
+    size += double{values[i]} * double{values[i]};
+  }
+}
+
+double relative_error(const Checkpoint& checkpoint, const WeightRequest& request, Encoding encoding) {
+  // Feedback lowers the error of the outputs, not that of the weights: what it begins with is measured.
+  if (quantizer(encoding.quantizer).feedback) encoding.quantizer = "grid";
+  double error = 0;
+  double size = 0;
+  const std::int64_t groups = std::min(kSampleGroups, (request.rows + kGroupRows - 1) / kGroupRows);
+  for (std::int64_t group = 0; group < groups; ++group) {
+    const std::int64_t first =
+        std::max<std::int64_t>(0, std::min(request.rows * group / groups, request.rows - kGroupRows));
+    measure_rows(checkpoint, request, encoding, first, std::min(kGroupRows, request.rows), error, size);
+  }
+  return size > 0 ? error / size : 0;
+}
+
+/// The matrices that no rule of the command line speaks of.
+std::vector<Item> items_of(const PackagePlan& plan, const ExportRequest& request,
+                           const std::vector<TensorRule>& pinned) {
+  const std::int64_t layers = plan.config.text.num_hidden_layers;
+  std::vector<Item> items;
+  const auto is_pinned = [&](const WeightUse& use) {
+    return (use.role == Role::embedding && !request.embedding.empty()) ||
+           std::ranges::any_of(pinned, [&](const TensorRule& rule) { return rule.covers(use, layers); });
+  };
+  for (const WeightRequest* weight : plan.requests.all()) {
+    if (!weight->encoding.quantized()) continue;
+    std::vector<WeightUse> uses = {weight->use};
+    // Tied, both tables are one request as long as they are encoded alike, which they are before any rule.
+    if (weight->use.role == Role::embedding && plan.config.text.tie_word_embeddings) uses.emplace_back(Role::lm_head);
+    std::erase_if(uses, is_pinned);
+    if (!uses.empty()) items.push_back({.request = weight, .uses = uses, .errors = {}, .bytes = {}});
+  }
+  return items;
+}
+
+/// Takes steps to larger forms while they fit into `room` bytes, the one that saves the most error a byte first.
+void spend(std::vector<Item>& items, std::uint64_t room) {
+  while (true) {
+    Item* best = nullptr;
+    std::size_t best_form = 0;
+    double best_rate = 0;
+    for (Item& item : items)
+      for (std::size_t form = item.form + 1; form < item.bytes.size(); ++form) {
+        const std::uint64_t more = item.bytes[form] - std::min(item.bytes[form], item.bytes[item.form]);
+        if (more > room) continue;
+        const double rate =
+            (item.errors[item.form] - item.errors[form]) / static_cast<double>(std::max<std::uint64_t>(more, 1));
+        if (rate <= best_rate) continue;
+        best = &item;
+        best_form = form;
+        best_rate = rate;
+      }
+    if (best == nullptr) return;
+    room -= best->bytes[best_form] - std::min(best->bytes[best_form], best->bytes[best->form]);
+    best->form = best_form;
+  }
+}
+
+/// One rule for each role and form, with its layers as ranges.
+std::vector<TensorRule> rules_of(const std::vector<Item>& items, const std::vector<TensorSpec>& forms) {
+  std::map<std::pair<Role, std::size_t>, TensorRule> rules;
+  for (const Item& item : items)
+    for (const WeightUse& use : item.uses) {
+      TensorRule& rule =
+          rules.try_emplace({use.role, item.form}, TensorRule{use.role, {}, forms[item.form]}).first->second;
+      if (use.layer == WeightUse::kNoLayer) continue;
+      if (!rule.layers.empty() && rule.layers.back().last == use.layer - 1)
+        rule.layers.back().last = use.layer;
+      else
+        rule.layers.push_back({use.layer, use.layer});
+    }
+  std::vector<TensorRule> list;
+  for (auto& [key, rule] : rules) list.push_back(std::move(rule));
+  return list;
+}
+
+std::uint64_t total_bytes(const PackagePlan& plan) {
+  std::uint64_t bytes = 0;
+  for (const ExportedFile& file : plan.files()) bytes += file.bytes;
+  return bytes;
+}
+
+}  // namespace
+
+Recipe fit_to_size(const ExportRequest& request, const Recipe& recipe, const ExportObserver& observer) {
+  if (!recipe.text.quantized())
+    throw Error(ErrorKind::usage,
+                fmt::format("--target-size goes with a quantised text decoder, but that of the recipe "
+                            "{} is {}",
+                            recipe.name, to_string(recipe.text)));
+  const std::vector<TensorSpec> forms = forms_of(recipe.text);
+  std::vector<TensorRule> pinned;
+  for (const std::string& rule : request.tensors) pinned.push_back(parse_rule("--tensor", rule));
+  Recipe fitted = recipe;
+  fitted.text = forms.front();
+  if (request.embedding.empty()) fitted.embedding = forms.front();
+  fitted.tensors = pinned;
+  const PackagePlan smallest = plan_of(request, fitted, {});
+  const std::uint64_t least = total_bytes(smallest);
+  if (least > request.target_size)
+    throw Error(ErrorKind::usage,
+                fmt::format("--target-size is {} bytes, but the smallest package is {}: the matrices of the language "
+                            "model as {} take {} of it, and the rest stays as the recipe says",
+                            request.target_size, least, to_string(forms.front()),
+                            smallest.layout.files().at(data_file(kTextModelFile))));
+
+  std::vector<Item> items = items_of(smallest, request, pinned);
+  const std::int64_t layers = smallest.config.text.num_hidden_layers;
+  std::uint64_t done = 0;
+  std::mutex mutex;
+  parallel_for(items.size(), encoding_threads(request.threads), [&](std::size_t index) {
+    Item& item = items[index];
+    double counts = 0;
+    for (const WeightUse& use : item.uses) counts += sensitivity(use, layers);
+    for (const TensorSpec& form : forms) {
+      item.bytes.push_back(bytes_of(*item.request, form.encoding()));
+      item.errors.push_back(counts * relative_error(*smallest.checkpoint, *item.request, form.encoding()));
+    }
+    const std::lock_guard lock(mutex);
+    observer.progress({++done, items.size(), "measured", "matrices"});
+  });
+
+  // Tensors begin on whole pages, and graphs and the manifest grow with the rules: what that takes is known afterwards.
+  std::uint64_t room = request.target_size - least;
+  while (true) {
+    for (Item& item : items) item.form = 0;
+    spend(items, room);
+    fitted.tensors = rules_of(items, forms);
+    fitted.tensors.insert(fitted.tensors.end(), pinned.begin(), pinned.end());
+    const std::uint64_t bytes = total_bytes(plan_of(request, fitted, {}));
+    if (bytes <= request.target_size) {
+      observer.info(fmt::format("{} of {} bytes; the manifest's recipe names the form of each matrix", bytes,
+                                request.target_size));
+      return fitted;
+    }
+    room -= std::min(room, bytes - request.target_size);
+  }
+}
+
+}  // namespace q3vl
