@@ -466,7 +466,8 @@ TEST(VerifyQuality, ValuesThatAreNotFiniteDoNotPass) {
     if (tensor.name() != "model.language_model.embed_tokens.weight.scales") continue;
     std::fstream file(copy.path() / tensor.external_data(0).value(), std::ios::in | std::ios::out | std::ios::binary);
     file.seekp(std::stoll(tensor.external_data(1).value()));
-    file.write("\x00\x7c", 2).close();
+    file.write("\x00\x7c", 2);
+    file.close();
     const json report = verify_json(copy.path(), "tiny-a", {"--checks", "numerics,quality"}, kVerificationFailed);
     EXPECT_FALSE(report["numerics"]["ok"]);
     EXPECT_EQ(joined(report["quality"]["findings"]), "the package's logits are not all finite\n");
