@@ -40,12 +40,12 @@ ExportReport export_package(const ExportRequest& request, const ExportObserver& 
   const auto start = std::chrono::steady_clock::now();
   const PackagePlan plan = make_plan(request, observer);
   check_tied_head(*plan.checkpoint, plan.config.text, plan.requests);
-  std::optional<Calibration> calibration = obtain_calibration(request, plan, observer);
   OutputFolder folder(request.output, request.checkpoint, request.force, "package");
   ExportReport report{.files = plan.files(), .seconds = 0, .peak_memory_bytes = 0};
   std::uint64_t bytes = 0;
   for (const ExportedFile& file : report.files) bytes += file.bytes;
   folder.require_free_space(bytes);
+  std::optional<Calibration> calibration = obtain_calibration(request, plan, observer);
 
   const int threads = encoding_threads(request.threads);
   observer.detail(

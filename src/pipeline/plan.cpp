@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "pipeline/package_plan.h"
+#include "quant/quantizer.h"
 #include "serialize/role_sizes.h"
 #include "serialize/weight_encoder.h"
 
@@ -50,6 +51,19 @@ constexpr std::uint64_t kProgramBytes = 174'000'000;
 constexpr std::uint64_t kThreadBytes = 5'500'000;
 constexpr std::uint64_t kGraphFactor = 16;
 
+/// What two tensors of the widest kind that is quantised with feedback take: their factors, and a panel of them
+/// widened.
+std::uint64_t feedback_bytes(const WeightRequests& requests) {
+  constexpr std::uint64_t kPanelBytes = 256 * sizeof(float);
+  std::uint64_t most = 0;
+  for (const WeightRequest* request : requests.all()) {
+    if (!request->encoding.quantized() || !quantizer(request->encoding.quantizer).feedback) continue;
+    const auto columns = static_cast<std::uint64_t>(request->columns);
+    most = std::max(most, columns * columns + columns * kPanelBytes);
+  }
+  return 2 * most;
+}
+
 }  // namespace
 
 PlanReport plan_package(const ExportRequest& request, const ExportObserver& observer) {
@@ -81,7 +95,8 @@ PlanReport plan_package(const ExportRequest& request, const ExportObserver& obse
     graph_bytes += report.graphs.back().bytes;
   }
   const auto threads = static_cast<std::uint64_t>(encoding_threads(request.threads));
-  report.memory_bytes = kProgramBytes + threads * kThreadBytes + graph_bytes * kGraphFactor;
+  report.memory_bytes =
+      kProgramBytes + threads * kThreadBytes + graph_bytes * kGraphFactor + feedback_bytes(plan.requests);
   return report;
 }
 

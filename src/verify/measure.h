@@ -16,6 +16,9 @@ class Likeness {
  public:
   void add(std::span<const float> found, std::span<const float> expected);
 
+  /// Whether nothing was added but zeros.
+  bool empty() const { return expected_ == 0 && found_ == 0; }
+
   /// Cosine of the angle between all that was added; 1 when both are zero.
   double cosine() const;
 

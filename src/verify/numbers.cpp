@@ -143,6 +143,7 @@ class NumbersRun {
       chain_embeds_.push_back(wide_embeds(request_.config, request_.cases[i], ideal_[i]));
     if (request_.has_embedding) attempt([&] { embedding(); });
     if (request_.has_text) attempt([&] { text(); });
+    if (quality_) attempt([&] { weights(); });
   }
 
  private:
@@ -190,6 +191,12 @@ class NumbersRun {
                          ? HostTensor::zeros(DataType::float32, {0, request_.config.features_width()})
                          : result.features);
     return list;
+  }
+
+  void weights() {
+    const Likeness likeness =
+        quantized_weights(request_.layout, request_.checkpoint, request_.package, request_.threads);
+    if (!likeness.empty()) add_component("weights", likeness);
   }
 
   void vision() {

@@ -83,4 +83,16 @@ ReferenceWeights package_weights(const DataLayout& layout, const Checkpoint& che
   };
 }
 
+Likeness quantized_weights(const DataLayout& layout, const Checkpoint& checkpoint, const std::filesystem::path& package,
+                           int threads) {
+  Likeness likeness;
+  for (const PlacedWeight& placed : layout.weights()) {
+    if (!placed.request->encoding.quantized()) continue;
+    throw_if_interrupted();
+    const HostTensor stored = read_stored(checkpoint, placed.request->name, threads);
+    likeness.add(read_placed(placed, stored.shape, package, threads).values<float>(), stored.values<float>());
+  }
+  return likeness;
+}
+
 }  // namespace q3vl

@@ -6,6 +6,7 @@
 #include "backend/tensor_backend.h"
 #include "quant/role.h"
 #include "serialize/data_layout.h"
+#include "verify/measure.h"
 
 namespace q3vl {
 
@@ -17,5 +18,9 @@ ReferenceWeights checkpoint_weights(const Checkpoint& checkpoint, int threads);
 /// does not hold from the checkpoint. All arguments must outlive the result. Reading throws Error(bad_input).
 ReferenceWeights package_weights(const DataLayout& layout, const Checkpoint& checkpoint,
                                  const std::filesystem::path& package, const Encoding& preferred, int threads);
+
+/// How near the package's block-quantised weights, dequantised, are to the checkpoint's. Throws Error(bad_input).
+Likeness quantized_weights(const DataLayout& layout, const Checkpoint& checkpoint, const std::filesystem::path& package,
+                           int threads);
 
 }  // namespace q3vl

@@ -34,7 +34,8 @@ int run(int argc, char** argv) {
   Settings settings{.programs = fs::read_symlink("/proc/self/exe").parent_path(),
                     .out = "build/bench",
                     .checkpoint = {},
-                    .quality_text = {}};
+                    .quality_text = {},
+                    .quality_calibration = {}};
   std::vector<std::string> names;
   CLI::App app(
       "Measures exports, their memory, the kernels and what recipes cost. tools/bench builds, runs this and draws the "
@@ -59,6 +60,9 @@ int run(int argc, char** argv) {
   app.add_option("--quality-text", settings.quality_text,
                  "token ids that the trained model's quality is measured on, as for qwen3vl-export verify --text")
       ->check(CLI::ExistingFile);
+  app.add_option("--quality-calibration", settings.quality_calibration,
+                 "folder of data that the trained model is calibrated on, as for qwen3vl-export --calibrate")
+      ->check(CLI::ExistingDirectory);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

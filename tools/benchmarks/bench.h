@@ -21,7 +21,8 @@ struct Settings {
   std::string size = "4b";
   std::filesystem::path checkpoint;  ///< to export instead of a synthetic one of `size`
   std::vector<std::string> memory_sizes = {"2b", "4b", "8b", "32b"};
-  std::filesystem::path quality_text;  ///< of the trained model, for `verify --text`; may be empty
+  std::filesystem::path quality_text;         ///< of the trained model, for `verify --text`; may be empty
+  std::filesystem::path quality_calibration;  ///< data to calibrate the trained model on; may be empty
 
   std::string program(const std::string& name) const { return programs / name; }
 };
