@@ -8,6 +8,9 @@
 set(Q3VL_COMMON_HEADERS <nlohmann/json.hpp> <fmt/format.h> <fmt/ranges.h> <algorithm> <filesystem> <functional> <map>
                         <string> <vector>)
 
+# Modules that handle memory themselves: all checks of the sanitizers are made there.
+set(Q3VL_FULLY_CHECKED base calibration checkpoint image kernels quant runtime serialize tensors)
+
 function(q3vl_module name)
   cmake_parse_arguments(M "" "" "USES;LIBRARIES;PRIVATE_LIBRARIES;SOURCES" ${ARGN})
   set(face ${CMAKE_BINARY_DIR}/faces/${name})
@@ -16,6 +19,9 @@ function(q3vl_module name)
   list(TRANSFORM M_SOURCES PREPEND ${CMAKE_SOURCE_DIR}/src/${name}/)
   add_library(q3vl_${name} STATIC ${M_SOURCES})
   target_include_directories(q3vl_${name} PUBLIC ${face} ${CMAKE_SOURCE_DIR}/include)
+  if(NOT name IN_LIST Q3VL_FULLY_CHECKED)
+    target_compile_options(q3vl_${name} PRIVATE ${Q3VL_FEWER_CHECKS})
+  endif()
   list(TRANSFORM M_USES PREPEND q3vl_)
   target_link_libraries(q3vl_${name} PUBLIC ${M_USES} ${M_LIBRARIES} PRIVATE ${M_PRIVATE_LIBRARIES})
   if(NOT "q3vl_torch" IN_LIST M_LIBRARIES AND NOT "q3vl_tensors" IN_LIST M_USES)

@@ -47,14 +47,14 @@ struct Recipe {
 
 /// What the command line changes of a recipe; empty or 0: nothing.
 struct RecipeOverrides {
-  std::string target;
-  std::string text;                  ///< a spec; it replaces the recipe's rules for tensors too
-  std::string embedding;             ///< a spec
-  std::string vision;                ///< fp32, fp16
-  std::string logits;                ///< last, all
-  int block_size = 0;                ///< of everything that is quantised
-  std::vector<std::string> tensors;  ///< rules, after the recipe's
-  std::string importance;            ///< none, weights, calibration
+  std::string target = {};
+  std::string text = {};                  ///< a spec; it replaces the recipe's rules for tensors too
+  std::string embedding = {};             ///< a spec
+  std::string vision = {};                ///< fp32, fp16
+  std::string logits = {};                ///< last, all
+  int block_size = 0;                     ///< of everything that is quantised
+  std::vector<std::string> tensors = {};  ///< rules, after the recipe's
+  std::string importance = {};            ///< none, weights, calibration
 };
 
 /// The recipe compiled in under `name_or_path`, or read from a file when it has a "/" or ends in ".json": a recipe

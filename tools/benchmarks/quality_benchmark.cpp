@@ -52,9 +52,9 @@ struct QualityCheckpoint {
 };
 
 std::vector<QualityCheckpoint> checkpoints(const Settings& settings) {
-  std::vector<QualityCheckpoint> list = {
-      {"shapes (trained)", fs::path(Q3VL_SOURCE_DIR) / "tests/data/shapes/checkpoint", settings.quality_text,
-       settings.quality_calibration}};
+  std::vector<QualityCheckpoint> list = {{"shapes (trained)",
+                                          fs::path(Q3VL_SOURCE_DIR) / "tests/data/shapes/checkpoint",
+                                          settings.quality_text, settings.quality_calibration}};
   for (const std::string distribution : {"normal", "heavy-tailed", "outlier-channels"})
     list.push_back({"tiny, " + distribution,
                     make_checkpoint(settings, "tiny-" + distribution, {"tiny", "--distribution", distribution}),
@@ -127,8 +127,7 @@ Run measure(const Settings& settings, const QualityCheckpoint& checkpoint, const
 
 void print(const QualityCheckpoint& checkpoint, const Variant& variant, const Run& run) {
   fmt::print("| {} | {} | {} | {:.4f} | {:.3g} | {:.1f} % | {} |\n", checkpoint.name, variant.name, run.data_bytes,
-             run.weight_error, run.kld,
-             run.top1_agreement * 100,
+             run.weight_error, run.kld, run.top1_agreement * 100,
              run.text ? fmt::format("{:.4f} ({:+.4f})", run.text->nll_package,
                                     run.text->nll_package - run.text->nll_checkpoint)
                       : "");
@@ -136,9 +135,9 @@ void print(const QualityCheckpoint& checkpoint, const Variant& variant, const Ru
 }
 
 Json to_json(const QualityCheckpoint& checkpoint, const Variant& variant, const Run& run) {
-  Json json = {{"checkpoint", checkpoint.name}, {"variant", variant.name}, {"flags", variant.flags},
-               {"data_bytes", run.data_bytes}, {"weight_error", run.weight_error}, {"kld", run.kld},          {"top1_agreement", run.top1_agreement},
-               {"positions", run.positions}};
+  Json json = {{"checkpoint", checkpoint.name},        {"variant", variant.name},          {"flags", variant.flags},
+               {"data_bytes", run.data_bytes},         {"weight_error", run.weight_error}, {"kld", run.kld},
+               {"top1_agreement", run.top1_agreement}, {"positions", run.positions}};
   if (run.text) {
     json["nll_checkpoint"] = run.text->nll_checkpoint;
     json["nll_package"] = run.text->nll_package;
@@ -151,7 +150,8 @@ Json to_json(const QualityCheckpoint& checkpoint, const Variant& variant, const 
 Json measure_quality(const Settings& settings) {
   Json runs = Json::array();
   fmt::print(
-      "| checkpoint | variant | bytes of text and embedding | weight error | KL divergence, nats | same top token | nats a token "
+      "| checkpoint | variant | bytes of text and embedding | weight error | KL divergence, nats | same top token | "
+      "nats a token "
       "(package − checkpoint) |\n|---|---|---|---|---|---|---|\n");
   for (const QualityCheckpoint& checkpoint : checkpoints(settings))
     for (const Variant& variant : variants_for(checkpoint)) {
