@@ -104,10 +104,11 @@ TEST_P(BlockQuantized, RoundsToNearestWithScalesAsTheyAreStored) {
           << "row " << row << " block " << block;
       int zero_point = middle;
       if (!symmetric && chosen > 0) zero_point = static_cast<int>(std::nearbyint(-least * (1.0F / chosen)));
-      if (!symmetric)
+      if (!symmetric) {
         EXPECT_EQ(code_at(std::span(parts[2]).subspan(static_cast<std::size_t>(row) * zero_bytes), bits,
                           static_cast<std::size_t>(block)),
                   zero_point);
+      }
       for (std::int64_t i = block * block_size; i < (block + 1) * block_size; ++i) {
         const int code = code_at(parts[0], bits, static_cast<std::size_t>(row * blocks_in_row * block_size + i));
         if (i >= columns) {
