@@ -538,27 +538,16 @@ TEST_F(Interruption, DamagedStatesBeginAnew) {
 
 TEST_F(Interruption, OutputsThatAreInTheWayAreRefused) {
   const std::string out = (folder_ / "out").string();
-  const auto run = [&](bool force) {
-    CalibrateRequest forced = request("out", false);
-    forced.force = force;
-    calibrate(forced, silent());
-  };
-  run(false);
-  EXPECT_EQ(refusal(ErrorKind::output, [&] { run(false); }),
-            out + ": exists already; choose another name, or replace the calibration with --force");
-  run(true);
+  const auto run = [&] { calibrate(request("out", false), silent()); };
   write_bytes(out, "precious");
-  EXPECT_EQ(refusal(ErrorKind::output, [&] { run(true); }),
-            out +
-                ": --force replaces what this program wrote, but the file is no calibration; remove it by hand if that "
-                "is meant");
+  EXPECT_EQ(refusal(ErrorKind::output, run), out + ": exists already; remove it, or choose another name");
   fs::rename(out, out + ".partial");
-  EXPECT_EQ(refusal(ErrorKind::output, [&] { run(false); }),
+  EXPECT_EQ(refusal(ErrorKind::output, run),
             out + ".partial: is in the way, and not left behind by this program; move it away");
   EXPECT_EQ(read_bytes(out + ".partial"), "precious");
   fs::remove(out + ".partial");
   const File held = File::open_exclusively(out + ".partial");
-  EXPECT_EQ(refusal(ErrorKind::output, [&] { run(false); }), out + ".partial: another run is writing it");
+  EXPECT_EQ(refusal(ErrorKind::output, run), out + ".partial: another run is writing it");
 }
 
 /// A calibration file of one's own making: its tensors, all zeros, and its metadata.

@@ -274,7 +274,7 @@ TEST(Gptq, NeedsItsFeedback) {
   std::vector<std::byte> data(32), scales(4), zero_points(1);
   const std::vector<std::span<std::byte>> views = {data, scales, zero_points};
   EXPECT_EQ(
-      refusal(ErrorKind::usage, [&] { encode_rows(blocks(4, 32, false, "gptq"), stored(values, 64), {}, views); }),
+      refusal(ErrorKind::bad_input, [&] { encode_rows(blocks(4, 32, false, "gptq"), stored(values, 64), {}, views); }),
       "is to be quantised by gptq, which needs a calibration with feedback factors of it");
 }
 

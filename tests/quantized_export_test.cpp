@@ -89,6 +89,8 @@ TEST_F(QuantizedExport, LayersThatAreNotThereAreRefused) {
 
 TEST_F(QuantizedExport, ATargetSizeIsFilledAndKept) {
   const std::uint64_t least = size(package("least", {"--text", "int4-block128", "--embedding", "int4-block128"}));
+  const fs::path exact = package("exact", {"--target-size", std::to_string(least)});
+  EXPECT_EQ(read_bytes(exact / "model.onnx.data"), read_bytes(folder_ / "least" / "model.onnx.data"));
   const std::uint64_t most = size(package("most", {"--recipe", "int8"}));
   double last_kld = 1e9;
   for (const int part : {5, 40, 80}) {
@@ -122,7 +124,11 @@ TEST_F(QuantizedExport, TargetSizesThatCannotBeAreRefused) {
     EXPECT_FALSE(fs::exists(out_));
     return result.err;
   };
-  EXPECT_THAT(refusal("100kB"), HasSubstr("--target-size is 100000 bytes, but the smallest package is "));
+  const std::string too_small = refusal("100kB");
+  EXPECT_THAT(too_small, HasSubstr("--target-size is 100000 bytes, but the smallest package is "));
+  EXPECT_THAT(too_small, HasSubstr(", with the language model as int4-block128-grid-asym; ask for more, or for less "
+                                   "with --tensor, --embedding or --vision\n"));
+  EXPECT_THAT(refusal("100kB", {"--components", "vision"}), HasSubstr("but the smallest package is "));
   for (const char* size : {"much", "-3GB", "3 GB", "0", "1e30", "2.3gb"})
     EXPECT_EQ(refusal(size), "qwen3vl-export: --target-size is \"" + std::string(size) +
                                  "\", expected a number of bytes, as in 2.3GB, 900MiB or 3000000000\n");

@@ -366,10 +366,9 @@ TEST(VerifyText, IsRefusedInASentence) {
   expect(R"({"sequences": {}})", none);
   expect("[]", "the document is an array, expected an object");
   expect(R"({"sequences": [[1, 2]]})", "sequences[0] is an array, expected an object");
-  expect(R"({"sequences": [{"input_ids": [1, 2]}, {"ids": [1, 2]}]})",
-         "sequences[1].input_ids is missing or no array, expected token ids");
+  expect(R"({"sequences": [{"input_ids": [1, 2]}, {"ids": [1, 2]}]})", "sequences[1].input_ids is missing");
   expect(R"({"sequences": [{"input_ids": "1 2"}]})",
-         "sequences[0].input_ids is missing or no array, expected token ids");
+         "sequences[0].input_ids is \"1 2\", expected an array of token ids");
   for (const char* wrong : {"2048", "-1", "1.5", "18446744073709551615"})
     expect(std::string(R"({"sequences": [{"input_ids": [1, 2]}, {"input_ids": [1, 2, 3, )") + wrong + "]}]}",
            std::string("sequences[1].input_ids[3] is ") + wrong + ", expected a token id from 0 to 2047");
@@ -378,7 +377,7 @@ TEST(VerifyText, IsRefusedInASentence) {
   expect(R"({"sequences": [{"input_ids": [1]}]})",
          "sequences[0].input_ids has 1 token, expected from 2 to the model's 4096");
   expect(R"({"sequences": [{"input_ids": []}]})",
-         "sequences[0].input_ids has 0 tokens, expected from 2 to the model's 4096");
+         "sequences[0].input_ids is an empty array, expected an array of token ids");
   expect(json{{"sequences", {{{"input_ids", std::vector<int>(4097, 1)}}}}}.dump(),
          "sequences[0].input_ids has 4097 tokens, expected from 2 to the model's 4096");
   write_bytes(file, "1 2 3");

@@ -14,7 +14,6 @@ struct CalibrateRequest {
   std::filesystem::path output;  ///< the file to write
   bool feedback = false;         ///< GPTQ feedback factors, too; else second moments alone
   int threads = 0;               ///< as many as there are processors
-  bool force = false;            ///< replace a calibration that is there
 };
 
 struct CalibrateReport {

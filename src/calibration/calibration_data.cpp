@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "config/image_config.h"
 #include "image/model_image.h"
+#include "prompt/token_ids.h"
 #include "qwen3vl_export/error.h"
 
 namespace q3vl {
@@ -98,10 +99,13 @@ class Reader {
   }
 
   void add_sequence(const JsonObject& sequence) {
-    const std::vector<std::int64_t> ids = token_ids(sequence);
+    const std::vector<std::int64_t> ids = read_token_ids(sequence, config_.text);
+    const std::string path = sequence.path_of("input_ids");
+    for (std::size_t i = 0; i < ids.size(); ++i)
+      if (ids[i] == tokens_.video_token_id)
+        sequence.fail(fmt::format("{}[{}] is {}, the placeholder of videos, which are not read here", path, i, ids[i]));
     const std::vector<std::string> names = image_names(sequence);
     if (!names.empty()) expect_vision(folder_ / names.front());
-    const std::string path = sequence.path_of("input_ids");
     const auto placeholders = static_cast<std::size_t>(std::ranges::count(ids, tokens_.image_token_id));
     if (placeholders != names.size())
       sequence.fail(
@@ -128,28 +132,6 @@ class Reader {
       sequence.fail(fmt::format("{}: {}", path, error.what()));
     }
     prompts_.push_back(std::move(prompt));
-  }
-
-  std::vector<std::int64_t> token_ids(const JsonObject& sequence) const {
-    const std::string path = sequence.path_of("input_ids");
-    if (!sequence.has("input_ids")) sequence.fail(fmt::format("{} is missing", path));
-    const Json& values = sequence.json().at("input_ids");
-    if (!values.is_array() || values.empty())
-      sequence.fail(fmt::format("{} is {}, expected an array of token ids", path,
-                                values.is_array() ? "an empty array" : describe(values)));
-    std::vector<std::int64_t> ids;
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      const Json& value = values[i];
-      if (!value.is_number_unsigned() ||
-          value.get<std::uint64_t>() >= static_cast<std::uint64_t>(config_.text.vocab_size))
-        sequence.fail(fmt::format("{}[{}] is {}, expected a token id from 0 to {}", path, i, describe(value),
-                                  config_.text.vocab_size - 1));
-      ids.push_back(value.get<std::int64_t>());
-      if (ids.back() == tokens_.video_token_id)
-        sequence.fail(
-            fmt::format("{}[{}] is {}, the placeholder of videos, which are not read here", path, i, ids.back()));
-    }
-    return ids;
   }
 
   static std::vector<std::string> image_names(const JsonObject& sequence) {

@@ -25,8 +25,7 @@ std::vector<CalibrationSite> calibration_sites(const TextConfig& config, bool fe
     sites.push_back({name + ".mlp.gate_proj.weight", config.hidden_size, feedback});
     sites.push_back({name + ".mlp.down_proj.weight", config.intermediate_size, feedback});
   }
-  sites.push_back({config.tie_word_embeddings ? config.module + ".embed_tokens.weight" : "lm_head.weight",
-                   config.hidden_size, false});
+  sites.push_back({config.head_weight(), config.hidden_size, false});
   return sites;
 }
 

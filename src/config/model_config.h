@@ -50,6 +50,9 @@ struct TextConfig {
   std::vector<std::int64_t> mrope_section;  ///< frequencies of the time, height and width axes; sums to head_dim / 2;
                                             ///< empty in a plain language model, which has one axis
   bool tie_word_embeddings;                 ///< lm_head is embed_tokens
+
+  /// The name of the output layer's matrix: that of the embedding table when the two are tied.
+  std::string head_weight() const { return tie_word_embeddings ? module + ".embed_tokens.weight" : "lm_head.weight"; }
 };
 
 struct ModelConfig {

@@ -40,39 +40,6 @@ void unpack_nibbles(const std::uint8_t* packed, std::size_t bytes, std::uint8_t*
   }
 }
 
-void pack_pairs(const std::uint8_t* codes, std::size_t bytes, std::uint8_t* into) {
-  const std::size_t lanes = hn::Lanes(kBytes);
-  std::size_t i = 0;
-  for (; i + lanes <= bytes; i += lanes) {
-    hn::Vec<decltype(kBytes)> a;
-    hn::Vec<decltype(kBytes)> b;
-    hn::Vec<decltype(kBytes)> c;
-    hn::Vec<decltype(kBytes)> d;
-    hn::LoadInterleaved4(kBytes, codes + 4 * i, a, b, c, d);
-    const auto low = hn::Or(a, hn::ShiftLeft<2>(b));
-    const auto high = hn::Or(hn::ShiftLeft<4>(c), hn::ShiftLeft<6>(d));
-    hn::StoreU(hn::Or(low, high), kBytes, into + i);
-  }
-  for (; i < bytes; ++i) {
-    const std::uint8_t* four = codes + 4 * i;
-    into[i] = static_cast<std::uint8_t>(four[0] | four[1] << 2 | four[2] << 4 | four[3] << 6);
-  }
-}
-
-void unpack_pairs(const std::uint8_t* packed, std::size_t bytes, std::uint8_t* codes) {
-  const std::size_t lanes = hn::Lanes(kBytes);
-  const auto low = hn::Set(kBytes, 0x03);
-  std::size_t i = 0;
-  for (; i + lanes <= bytes; i += lanes) {
-    const auto all = hn::LoadU(kBytes, packed + i);
-    hn::StoreInterleaved4(hn::And(all, low), hn::And(hn::ShiftRight<2>(all), low), hn::And(hn::ShiftRight<4>(all), low),
-                          hn::ShiftRight<6>(all), kBytes, codes + 4 * i);
-  }
-  for (; i < bytes; ++i)
-    for (int place = 0; place < 4; ++place)
-      codes[4 * i + place] = static_cast<std::uint8_t>(packed[i] >> 2 * place & 3);
-}
-
 }  // namespace q3vl::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -83,8 +50,17 @@ namespace {
 
 HWY_EXPORT(pack_nibbles);
 HWY_EXPORT(unpack_nibbles);
-HWY_EXPORT(pack_pairs);
-HWY_EXPORT(unpack_pairs);
+
+// Two bits are rare: the compiler's own loops do.
+
+void pack_quarters(std::span<const std::uint8_t> codes, std::byte* into) {
+  for (std::size_t i = 0; i + 4 <= codes.size(); i += 4)
+    *into++ = static_cast<std::byte>(codes[i] | codes[i + 1] << 2 | codes[i + 2] << 4 | codes[i + 3] << 6);
+}
+
+void unpack_quarters(const std::uint8_t* packed, std::span<std::uint8_t> codes) {
+  for (std::size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<std::uint8_t>(packed[i / 4] >> (i % 4 * 2) & 3);
+}
 
 }  // namespace
 
@@ -94,7 +70,7 @@ void pack_codes(std::span<const std::uint8_t> codes, int bits, std::byte* into) 
   else if (bits == 4)
     HWY_DYNAMIC_DISPATCH(pack_nibbles)(codes.data(), codes.size() / 2, reinterpret_cast<std::uint8_t*>(into));
   else
-    HWY_DYNAMIC_DISPATCH(pack_pairs)(codes.data(), codes.size() / 4, reinterpret_cast<std::uint8_t*>(into));
+    pack_quarters(codes, into);
 }
 
 void unpack_codes(const std::byte* packed, int bits, std::span<std::uint8_t> codes) {
@@ -104,7 +80,7 @@ void unpack_codes(const std::byte* packed, int bits, std::span<std::uint8_t> cod
   else if (bits == 4)
     HWY_DYNAMIC_DISPATCH(unpack_nibbles)(bytes, codes.size() / 2, codes.data());
   else
-    HWY_DYNAMIC_DISPATCH(unpack_pairs)(bytes, codes.size() / 4, codes.data());
+    unpack_quarters(bytes, codes);
 }
 
 }  // namespace q3vl

@@ -7,7 +7,6 @@
 
 #include "base/parallel.h"
 #include "kernels/convert.h"
-#include "package/genai_config.h"
 #include "quant/encoder.h"
 #include "quant/quantizer.h"
 #include "qwen3vl/names.h"
@@ -23,26 +22,25 @@ constexpr std::int64_t kGroupRows = 16;
 /// What the error of a matrix counts. Measured on a trained model by quantising one role, or one layer, at a time to
 /// int4: the KL divergence that a matrix causes by the same relative error, in units of a query projection's.
 double sensitivity(const WeightUse& use, std::int64_t layer_count) {
-  constexpr double kFirstLayer = 8;
-  constexpr double kTableOfALayer = 8;
+  const double layer = use.layer == 0 ? 8 : 1;
   switch (use.role) {
     case Role::lm_head:
     case Role::embedding:
-      return kTableOfALayer * static_cast<double>(layer_count);
+      return 8 * static_cast<double>(layer_count);
     case Role::attention_v:
     case Role::mlp_down:
-      return 4 * (use.layer == 0 ? kFirstLayer : 1);
+      return 4 * layer;
     case Role::mlp_gate:
-      return 3 * (use.layer == 0 ? kFirstLayer : 1);
+      return 3 * layer;
     case Role::attention_o:
     case Role::mlp_up:
-      return 2 * (use.layer == 0 ? kFirstLayer : 1);
+      return 2 * layer;
     default:
-      return use.layer == 0 ? kFirstLayer : 1;
+      return layer;
   }
 }
 
-/// Specs in the order of their sizes.
+/// What a matrix can become. The first is the smallest, but for rows that are shorter than its blocks.
 std::vector<TensorSpec> forms_of(const TensorSpec& text) {
   TensorSpec int4 = text.precision == Precision::int4 ? text : default_spec(Precision::int4);
   std::vector<TensorSpec> forms;
@@ -58,9 +56,11 @@ std::vector<TensorSpec> forms_of(const TensorSpec& text) {
 struct Item {
   const WeightRequest* request;
   std::vector<WeightUse> uses;
-  std::vector<double> errors;        ///< of each form
   std::vector<std::uint64_t> bytes;  ///< of each form
+  std::vector<double> errors = {};   ///< of each form, as they count
   std::size_t form = 0;
+
+  void shrink() { form = static_cast<std::size_t>(std::ranges::min_element(bytes) - bytes.begin()); }
 };
 
 std::uint64_t bytes_of(const WeightRequest& request, const Encoding& encoding) {
@@ -110,9 +110,9 @@ double relative_error(const Checkpoint& checkpoint, const WeightRequest& request
   return size > 0 ? error / size : 0;
 }
 
-/// The matrices that no rule of the command line speaks of.
-std::vector<Item> items_of(const PackagePlan& plan, const ExportRequest& request,
-                           const std::vector<TensorRule>& pinned) {
+/// The matrices that no rule of the command line speaks of, in their smallest forms.
+std::vector<Item> items_of(const PackagePlan& plan, const ExportRequest& request, const std::vector<TensorRule>& pinned,
+                           const std::vector<TensorSpec>& forms) {
   const std::int64_t layers = plan.config.text.num_hidden_layers;
   std::vector<Item> items;
   const auto is_pinned = [&](const WeightUse& use) {
@@ -125,7 +125,10 @@ std::vector<Item> items_of(const PackagePlan& plan, const ExportRequest& request
     // Tied, both tables are one request as long as they are encoded alike, which they are before any rule.
     if (weight->use.role == Role::embedding && plan.config.text.tie_word_embeddings) uses.emplace_back(Role::lm_head);
     std::erase_if(uses, is_pinned);
-    if (!uses.empty()) items.push_back({.request = weight, .uses = uses, .errors = {}, .bytes = {}});
+    if (uses.empty()) continue;
+    Item& item = items.emplace_back(Item{.request = weight, .uses = uses, .bytes = {}});
+    for (const TensorSpec& form : forms) item.bytes.push_back(bytes_of(*weight, form.encoding()));
+    item.shrink();
   }
   return items;
 }
@@ -137,27 +140,27 @@ void spend(std::vector<Item>& items, std::uint64_t room) {
     std::size_t best_form = 0;
     double best_rate = 0;
     for (Item& item : items)
-      for (std::size_t form = item.form + 1; form < item.bytes.size(); ++form) {
-        const std::uint64_t more = item.bytes[form] - std::min(item.bytes[form], item.bytes[item.form]);
-        if (more > room) continue;
-        const double rate =
-            (item.errors[item.form] - item.errors[form]) / static_cast<double>(std::max<std::uint64_t>(more, 1));
+      for (std::size_t form = 0; form < item.bytes.size(); ++form) {
+        if (item.bytes[form] <= item.bytes[item.form] || item.bytes[form] - item.bytes[item.form] > room) continue;
+        const auto more = static_cast<double>(item.bytes[form] - item.bytes[item.form]);
+        const double rate = (item.errors[item.form] - item.errors[form]) / more;
         if (rate <= best_rate) continue;
         best = &item;
         best_form = form;
         best_rate = rate;
       }
     if (best == nullptr) return;
-    room -= best->bytes[best_form] - std::min(best->bytes[best_form], best->bytes[best->form]);
+    room -= best->bytes[best_form] - best->bytes[best->form];
     best->form = best_form;
   }
 }
 
-/// One rule for each role and form, with its layers as ranges.
+/// One rule for each role and form but the first, which is that of the whole text; with its layers as ranges.
 std::vector<TensorRule> rules_of(const std::vector<Item>& items, const std::vector<TensorSpec>& forms) {
   std::map<std::pair<Role, std::size_t>, TensorRule> rules;
   for (const Item& item : items)
     for (const WeightUse& use : item.uses) {
+      if (item.form == 0) continue;
       TensorRule& rule =
           rules.try_emplace({use.role, item.form}, TensorRule{use.role, {}, forms[item.form]}).first->second;
       if (use.layer == WeightUse::kNoLayer) continue;
@@ -192,39 +195,40 @@ Recipe fit_to_size(const ExportRequest& request, const Recipe& recipe, const Exp
   fitted.text = forms.front();
   if (request.embedding.empty()) fitted.embedding = forms.front();
   fitted.tensors = pinned;
-  const PackagePlan smallest = plan_of(request, fitted, {});
-  const std::uint64_t least = total_bytes(smallest);
+  const PackagePlan plan = plan_of(request, fitted, {});
+  std::vector<Item> items = items_of(plan, request, pinned, forms);
+  /// The size of the package with the items as they are, whose rules `fitted` gets.
+  const auto size = [&] {
+    fitted.tensors = rules_of(items, forms);
+    fitted.tensors.insert(fitted.tensors.end(), pinned.begin(), pinned.end());
+    return total_bytes(plan_of(request, fitted, {}));
+  };
+  const std::uint64_t least = size();
   if (least > request.target_size)
     throw Error(ErrorKind::usage,
-                fmt::format("--target-size is {} bytes, but the smallest package is {}: the matrices of the language "
-                            "model as {} take {} of it, and the rest stays as the recipe says",
-                            request.target_size, least, to_string(forms.front()),
-                            smallest.layout.files().at(data_file(kTextModelFile))));
+                fmt::format("--target-size is {} bytes, but the smallest package is {}, with the language model as {}; "
+                            "ask for more, or for less with --tensor, --embedding or --vision",
+                            request.target_size, least, to_string(forms.front())));
 
-  std::vector<Item> items = items_of(smallest, request, pinned);
-  const std::int64_t layers = smallest.config.text.num_hidden_layers;
+  const std::int64_t layers = plan.config.text.num_hidden_layers;
   std::uint64_t done = 0;
   std::mutex mutex;
   parallel_for(items.size(), encoding_threads(request.threads), [&](std::size_t index) {
     Item& item = items[index];
     double counts = 0;
     for (const WeightUse& use : item.uses) counts += sensitivity(use, layers);
-    for (const TensorSpec& form : forms) {
-      item.bytes.push_back(bytes_of(*item.request, form.encoding()));
-      item.errors.push_back(counts * relative_error(*smallest.checkpoint, *item.request, form.encoding()));
-    }
+    for (const TensorSpec& form : forms)
+      item.errors.push_back(counts * relative_error(*plan.checkpoint, *item.request, form.encoding()));
     const std::lock_guard lock(mutex);
     observer.progress({++done, items.size(), "measured", "matrices"});
   });
 
   // Tensors begin on whole pages, and graphs and the manifest grow with the rules: what that takes is known afterwards.
-  std::uint64_t room = request.target_size - least;
-  while (true) {
-    for (Item& item : items) item.form = 0;
+  // Without any room no step is taken, and that fits.
+  for (std::uint64_t room = request.target_size - least;;) {
+    for (Item& item : items) item.shrink();
     spend(items, room);
-    fitted.tensors = rules_of(items, forms);
-    fitted.tensors.insert(fitted.tensors.end(), pinned.begin(), pinned.end());
-    const std::uint64_t bytes = total_bytes(plan_of(request, fitted, {}));
+    const std::uint64_t bytes = size();
     if (bytes <= request.target_size) {
       observer.info(fmt::format("{} of {} bytes; the manifest's recipe names the form of each matrix", bytes,
                                 request.target_size));

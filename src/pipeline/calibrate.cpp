@@ -27,7 +27,7 @@ CalibrateReport calibrate(const CalibrateRequest& request, const ExportObserver&
                          .layers = config.text.num_hidden_layers};
   observer.info(fmt::format("{}: {} sequences, {} tokens", request.data.string(), report.sequences, report.tokens));
 
-  CalibrationDraft draft(request.output, request.force, calibration_sites(config.text, request.feedback),
+  CalibrationDraft draft(request.output, calibration_sites(config.text, request.feedback),
                          {.checkpoint = checkpoint_identity(config.text, *model.checkpoint),
                           .data = describe_data(prompts),
                           .tokens = report.tokens,

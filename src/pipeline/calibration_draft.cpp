@@ -37,15 +37,6 @@ std::string deepstack_name(std::size_t prompt, std::size_t level) {
   return fmt::format("deepstack.{}.{}", prompt, level);
 }
 
-bool is_calibration(const fs::path& path) {
-  try {
-    Calibration::open(path);
-    return true;
-  } catch (const Error&) {
-    return false;
-  }
-}
-
 /// The metadata of a state; empty for any other file, or none.
 SafetensorsMetadata state_metadata(const fs::path& path) {
   try {
@@ -77,16 +68,10 @@ CalibrationState read_state(const fs::path& path, const std::string& layers_done
 
 }  // namespace
 
-CalibrationDraft::CalibrationDraft(const fs::path& output, bool force, const std::vector<CalibrationSite>& sites,
+CalibrationDraft::CalibrationDraft(const fs::path& output, const std::vector<CalibrationSite>& sites,
                                    const CalibrationMetadata& metadata)
     : output_(output), partial_(output.string() + ".partial"), state_path_(output.string() + ".state") {
-  if (fs::exists(output)) {
-    if (!force) fail(output, "exists already; choose another name, or replace the calibration with --force");
-    if (!is_calibration(output))
-      fail(output,
-           "--force replaces what this program wrote, but the file is no calibration; remove it by hand if that "
-           "is meant");
-  }
+  if (fs::exists(output)) fail(output, "exists already; remove it, or choose another name");
   const std::vector<SafetensorsEntry> entries = calibration_entries(sites);
   header_ = calibration_header(entries, metadata);
   for (const SafetensorsEntry& entry : entries) entries_.emplace(entry.name, entry);

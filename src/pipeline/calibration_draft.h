@@ -19,8 +19,8 @@ namespace q3vl {
 class CalibrationDraft {
  public:
   /// Goes on where a run of the same `sites` and `metadata` ended, or begins anew. Throws Error(output) when `output`
-  /// exists (unless `force` and it is a calibration) or another run is writing it.
-  CalibrationDraft(const std::filesystem::path& output, bool force, const std::vector<CalibrationSite>& sites,
+  /// exists or another run is writing it.
+  CalibrationDraft(const std::filesystem::path& output, const std::vector<CalibrationSite>& sites,
                    const CalibrationMetadata& metadata);
   ~CalibrationDraft();
   CalibrationDraft(const CalibrationDraft&) = delete;

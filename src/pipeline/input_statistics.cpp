@@ -7,6 +7,7 @@
 #include "kernels/convert.h"
 #include "quant/quantizer.h"
 #include "qwen3vl/names.h"
+#include "verify/package_weights.h"
 
 namespace q3vl {
 namespace {
@@ -16,8 +17,7 @@ constexpr std::size_t kRowsAtOnce = 256;
 /// Importances that follow from the weights around a matrix.
 class WeightImportance {
  public:
-  explicit WeightImportance(const PackagePlan& plan)
-      : checkpoint_(*plan.checkpoint), text_(plan.config.text), head_(names::head_weight(text_).path()) {}
+  explicit WeightImportance(const PackagePlan& plan) : checkpoint_(*plan.checkpoint), text_(plan.config.text) {}
 
   std::vector<float> of(const WeightRequest& request) const {
     const Scope layer = names::language_model(text_) / "layers" / fmt::format("{}", request.use.layer);
@@ -40,19 +40,14 @@ class WeightImportance {
         return gate;
       }
       default:  // the head, also where it is the embedding table
-        if (request.name != head_) return {};
+        if (request.name != text_.head_weight()) return {};
         return squares(vector(names::language_model(text_) / "norm" / "weight"));
     }
   }
 
  private:
   std::vector<float> vector(const Scope& name) const {
-    const TensorInfo& info = *checkpoint_.find(name.path());
-    std::vector<std::byte> stored(info.bytes);
-    checkpoint_.shards()[info.shard].read_at(info.offset, stored);
-    std::vector<float> values(static_cast<std::size_t>(element_count(info.shape)));
-    widen_to_float32(info.type, stored, values.data());
-    return values;
+    return checkpoint_weights(checkpoint_, 1)(name.path()).to_float32();
   }
 
   static std::vector<float> squares(std::vector<float> values) {
@@ -97,7 +92,6 @@ class WeightImportance {
 
   const Checkpoint& checkpoint_;
   const TextConfig& text_;
-  std::string head_;
 };
 
 }  // namespace

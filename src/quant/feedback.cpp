@@ -122,9 +122,9 @@ std::int64_t encode_with_feedback(const Encoding& encoding, const StoredRows& ro
                                   std::span<const std::span<std::byte>> parts) {
   const auto columns = static_cast<std::size_t>(rows.columns);
   if (inputs.feedback.size() != columns * (columns - 1) / 2)
-    throw Error(ErrorKind::usage, fmt::format("is to be quantised by {}, which needs a calibration with feedback "
-                                              "factors of it",
-                                              encoding.quantizer));
+    throw Error(ErrorKind::bad_input, fmt::format("is to be quantised by {}, which needs a calibration with feedback "
+                                                  "factors of it",
+                                                  encoding.quantizer));
   FeedbackRows work(encoding, columns, inputs.importance);
   const std::size_t row_bytes = columns * size_of(rows.type);
   std::int64_t nonfinite = 0;

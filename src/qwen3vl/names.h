@@ -16,9 +16,4 @@ inline Scope embed_tokens(const TextConfig& text) {
 /// The output layer's own matrix. A tied model may store it all the same.
 inline constexpr const char* kHeadWeight = "lm_head.weight";
 
-/// The matrix of the output layer: the embedding table itself when the two are tied.
-inline Scope head_weight(const TextConfig& text) {
-  return text.tie_word_embeddings ? embed_tokens(text) / "weight" : Scope(kHeadWeight);
-}
-
 }  // namespace q3vl::names

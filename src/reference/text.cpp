@@ -146,8 +146,7 @@ at::Tensor text_forward(const TextConfig& config, const WeightProvider& weights,
 }
 
 at::Tensor lm_head(const TextConfig& config, const WeightProvider& weights, const at::Tensor& hidden_states) {
-  return at::linear(hidden_states,
-                    weights(config.tie_word_embeddings ? config.module + ".embed_tokens.weight" : "lm_head.weight"));
+  return at::linear(hidden_states, weights(config.head_weight()));
 }
 
 }  // namespace q3vl::reference

@@ -149,8 +149,7 @@ void run_calibration(const CalibrationRequest& request) {
   }
   InputSums head(/*feedback=*/false);
   for (HostTensor& hidden : state.hidden) head.add(reference::text_norm(config.text, held.provider(), view_of(hidden)));
-  request.found(head.findings(
-      config.text.tie_word_embeddings ? config.text.module + ".embed_tokens.weight" : "lm_head.weight", request));
+  request.found(head.findings(config.text.head_weight(), request));
   request.advanced();
 }
 

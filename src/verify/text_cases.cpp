@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/json.h"
+#include "prompt/token_ids.h"
 #include "verify/cases.h"
 
 namespace q3vl {
@@ -14,24 +15,15 @@ constexpr std::int64_t kLogits = 1 << 27;  // of all texts, in the reference and
 
 /// The token ids of one object of "sequences".
 std::vector<std::int64_t> read_sequence(const ModelConfig& config, const JsonObject& sequence) {
-  if (!sequence.has("input_ids") || !sequence.json().at("input_ids").is_array())
-    sequence.fail(fmt::format("{} is missing or no array, expected token ids", sequence.path_of("input_ids")));
-  const Json& ids = sequence.json().at("input_ids");
-  std::vector<std::int64_t> tokens;
-  for (const Json& id : ids) {
-    const std::string place = sequence.path_of(fmt::format("input_ids[{}]", tokens.size()));
-    if (!id.is_number_unsigned() || id.get<std::uint64_t>() >= static_cast<std::uint64_t>(config.text.vocab_size))
-      sequence.fail(
-          fmt::format("{} is {}, expected a token id from 0 to {}", place, describe(id), config.text.vocab_size - 1));
-    const auto token = id.get<std::int64_t>();
-    if (token == config.image_token_id || token == config.video_token_id)
-      sequence.fail(fmt::format("{} is {}, which stands for a picture; expected text alone", place, token));
-    tokens.push_back(token);
-  }
+  const std::string path = sequence.path_of("input_ids");
+  std::vector<std::int64_t> tokens = read_token_ids(sequence, config.text);
+  for (std::size_t i = 0; i < tokens.size(); ++i)
+    if (tokens[i] == config.image_token_id || tokens[i] == config.video_token_id)
+      sequence.fail(fmt::format("{}[{}] is {}, which stands for a picture; expected text alone", path, i, tokens[i]));
   const auto length = static_cast<std::int64_t>(tokens.size());
   if (length < 2 || length > config.text.max_position_embeddings)
-    sequence.fail(fmt::format("{} has {} token{}, expected from 2 to the model's {}", sequence.path_of("input_ids"),
-                              length, length == 1 ? "" : "s", config.text.max_position_embeddings));
+    sequence.fail(fmt::format("{} has {} token{}, expected from 2 to the model's {}", path, length,
+                              length == 1 ? "" : "s", config.text.max_position_embeddings));
   return tokens;
 }
 

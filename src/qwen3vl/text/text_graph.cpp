@@ -91,7 +91,7 @@ void build_text_graph(const Builder& b, const ModelConfig& config, const TextOpt
     residual = {pick(g, s / "last_token", residual.x, places), pick(g, s / "last_token", *residual.added, places)};
   }
   const Value normed = skip_rms_norm(b, s / "norm", residual, cfg.hidden_size, cfg.rms_norm_eps).first;
-  const Value logits = linear(b, Scope("lm_head"), names::head_weight(cfg), normed, cfg.hidden_size, cfg.vocab_size,
+  const Value logits = linear(b, Scope("lm_head"), Scope(cfg.head_weight()), normed, cfg.hidden_size, cfg.vocab_size,
                               Role::lm_head, options.accuracy_level);
 
   g.output(contract::kLogits, logits,
