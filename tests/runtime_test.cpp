@@ -126,6 +126,36 @@ TEST_F(SessionTest, WritesASharedTensorInPlace) {
   EXPECT_THAT(state.values<std::int64_t>(), ElementsAre(9, 1));
 }
 
+TEST_F(SessionTest, RenewsATensorThatOnnxRuntimeKeeps) {
+  RuntimeTensor state(kState);
+  EXPECT_THAT(state.to_host().values<std::int64_t>(), ElementsAre(7, -1));
+  const RuntimeTensor before = state;
+  {
+    const Session session(runtime_, path_);
+    const RenewedTensor renewed{"state", "next", &state};
+    for (int run = 0; run < 2; ++run) {
+      const NamedTensors outputs = session.run({{"x", kX}}, {}, {&renewed, 1});
+      EXPECT_EQ(outputs.size(), 2U);
+      EXPECT_THAT(outputs.at("y").values<float>(), ElementsAre(1, 2, 13, 24));
+    }
+    EXPECT_THAT(refusal(ErrorKind::bad_input,
+                        [&] {
+                          session.run({{"x", kState}}, {}, {&renewed, 1});
+                        }),
+                HasSubstr("Unexpected input data type"));
+  }
+  // It outlives the session, and what it was before is still what it was.
+  const HostTensor found = state.to_host();
+  EXPECT_EQ(found.type, DataType::int64);
+  EXPECT_EQ(found.shape, Shape({1, 2}));
+  EXPECT_THAT(found.values<std::int64_t>(), ElementsAre(9, 1));
+  EXPECT_THAT(before.to_host().values<std::int64_t>(), ElementsAre(7, -1));
+}
+
+TEST_F(SessionTest, KeepsAnEmptyTensor) {
+  EXPECT_EQ(RuntimeTensor(HostTensor::zeros(DataType::float32, {1, 0, 2})).to_host().shape, Shape({1, 0, 2}));
+}
+
 TEST_F(SessionTest, SaysWhatIsWrong) {
   const Session session(runtime_, path_);
   const std::string cannot_run = path_.string() + ": ONNX Runtime cannot run it: ";

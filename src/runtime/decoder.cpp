@@ -16,44 +16,50 @@ HostTensor take(NamedTensors& outputs, const std::string& name) {
   return std::move(found->second);
 }
 
+std::int64_t Decoder::cache_bytes_per_token() const {
+  const DataType type = session_.input(layer_name(config_.past_key, 0)).type;
+  return 2 * config_.num_hidden_layers * config_.num_key_value_heads * config_.head_size *
+         static_cast<std::int64_t>(size_of(type));
+}
+
 KvCache Decoder::make_cache(CacheMode mode, std::int64_t batch, std::int64_t capacity) const {
   const HostTensor empty = HostTensor::zeros(
       session_.input(layer_name(config_.past_key, 0)).type,
       {batch, config_.num_key_value_heads, mode == CacheMode::shared ? capacity : 0, config_.head_size});
-  const std::vector<HostTensor> layers(static_cast<std::size_t>(config_.num_hidden_layers), empty);
-  return {.mode = mode, .length = 0, .keys = layers, .values = layers};
+  const auto layers = static_cast<std::size_t>(config_.num_hidden_layers);
+  KvCache cache{
+      .mode = mode, .length = 0, .shared_keys = {}, .shared_values = {}, .growing_keys = {}, .growing_values = {}};
+  if (mode == CacheMode::shared)
+    for (auto* tensors : {&cache.shared_keys, &cache.shared_values}) tensors->assign(layers, empty);
+  else
+    for (auto* tensors : {&cache.growing_keys, &cache.growing_values}) tensors->assign(layers, RuntimeTensor(empty));
+  return cache;
 }
 
 HostTensor Decoder::decode(const HostTensor& tokens, const HostTensor& attention_mask, const HostTensor& position_ids,
                            KvCache& cache) const {
-  const DecoderConfig& names = config_;
   const std::int64_t length = cache.length + tokens.shape.at(1);
-  NamedTensors inputs = {
-      {names.tokens, tokens}, {names.attention_mask, attention_mask}, {names.position_ids, position_ids}};
-  NamedTensors outputs;
-  if (cache.mode == CacheMode::shared) {
-    const std::int64_t capacity = cache.keys.at(0).shape.at(2);
-    if (length > capacity)
-      throw Error(ErrorKind::usage,
-                  fmt::format("{} tokens do not fit a cache of {} (search.max_length)", length, capacity));
-    std::vector<SharedTensor> shared;
-    for (std::size_t layer = 0; layer < cache.keys.size(); ++layer) {
-      shared.push_back({layer_name(names.past_key, layer), layer_name(names.present_key, layer), &cache.keys[layer]});
-      shared.push_back(
-          {layer_name(names.past_value, layer), layer_name(names.present_value, layer), &cache.values[layer]});
-    }
-    outputs = session_.run(inputs, shared);
-  } else {
-    for (std::size_t layer = 0; layer < cache.keys.size(); ++layer) {
-      inputs[layer_name(names.past_key, layer)] = std::move(cache.keys[layer]);
-      inputs[layer_name(names.past_value, layer)] = std::move(cache.values[layer]);
-    }
-    outputs = session_.run(inputs);
-    for (std::size_t layer = 0; layer < cache.keys.size(); ++layer) {
-      cache.keys[layer] = take(outputs, layer_name(names.present_key, layer));
-      cache.values[layer] = take(outputs, layer_name(names.present_value, layer));
+  if (cache.mode == CacheMode::shared && length > cache.shared_keys.at(0).shape.at(2))
+    throw Error(ErrorKind::usage, fmt::format("{} tokens do not fit a cache of {} (search.max_length)", length,
+                                              cache.shared_keys.at(0).shape.at(2)));
+  const DecoderConfig& names = config_;
+  std::vector<SharedTensor> shared;
+  std::vector<RenewedTensor> renewed;
+  for (std::size_t layer = 0; layer < static_cast<std::size_t>(names.num_hidden_layers); ++layer) {
+    const auto bind = [&](const std::string& past, const std::string& present, auto& tensors, auto& bound) {
+      bound.push_back({layer_name(past, layer), layer_name(present, layer), &tensors[layer]});
+    };
+    if (cache.mode == CacheMode::shared) {
+      bind(names.past_key, names.present_key, cache.shared_keys, shared);
+      bind(names.past_value, names.present_value, cache.shared_values, shared);
+    } else {
+      bind(names.past_key, names.present_key, cache.growing_keys, renewed);
+      bind(names.past_value, names.present_value, cache.growing_values, renewed);
     }
   }
+  NamedTensors outputs =
+      session_.run({{names.tokens, tokens}, {names.attention_mask, attention_mask}, {names.position_ids, position_ids}},
+                   shared, renewed);
   cache.length = length;
   return take(outputs, names.logits);
 }

@@ -19,8 +19,11 @@ enum class CacheMode {
 /// The decoder's memory of one batch.
 struct KvCache {
   CacheMode mode;
-  std::int64_t length = 0;               ///< tokens held
-  std::vector<HostTensor> keys, values;  ///< a layer each: [batch, kv_heads, length or capacity, head_size]
+  std::int64_t length = 0;  ///< tokens held
+  // A layer each. Shared: [batch, kv_heads, capacity, head_size]. Growing: [batch, kv_heads, length, head_size], kept
+  // by ONNX Runtime from one call to the next. Those of the other mode are empty.
+  std::vector<HostTensor> shared_keys, shared_values;
+  std::vector<RuntimeTensor> growing_keys, growing_values;
 };
 
 class Decoder {
@@ -28,6 +31,10 @@ class Decoder {
   Decoder(Session session, DecoderConfig config) : session_(std::move(session)), config_(std::move(config)) {}
 
   const DecoderConfig& config() const { return config_; }
+
+  /// Bytes of keys and values, of all layers, that a token of a sequence takes in the cache. Throws Error(bad_input)
+  /// when the graph has no cache.
+  std::int64_t cache_bytes_per_token() const;
 
   /// A cache without tokens; `capacity` (in tokens) counts in shared mode only.
   KvCache make_cache(CacheMode mode, std::int64_t batch, std::int64_t capacity) const;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <set>
 
 #define ORT_API_MANUAL_INIT
 #include <onnxruntime_cxx_api.h>
@@ -175,6 +176,27 @@ std::string OnnxRuntime::version() const {
   return environment_->version;
 }
 
+struct RuntimeTensor::Value {
+  Value(std::shared_ptr<void> its_environment, std::string its_origin, Ort::Value its_value)
+      : environment(std::move(its_environment)), origin(std::move(its_origin)), value(std::move(its_value)) {}
+
+  std::shared_ptr<void> environment;  // which must outlive it
+  std::string origin;                 // for messages
+  Ort::Value value;
+};
+
+RuntimeTensor::RuntimeTensor(const HostTensor& tensor) {
+  const Ort::AllocatorWithDefaultOptions allocator;
+  Ort::Value value =
+      Ort::Value::CreateTensor(allocator, tensor.shape.data(), tensor.shape.size(), to_onnx(tensor.type));
+  if (!tensor.bytes.empty()) std::memcpy(value.GetTensorMutableRawData(), tensor.bytes.data(), tensor.bytes.size());
+  value_ = std::make_shared<Value>(nullptr, "a tensor", std::move(value));
+}
+
+HostTensor RuntimeTensor::to_host() const {
+  return copy_of(value_->value, value_->origin);
+}
+
 struct Session::Impl {
   std::shared_ptr<void> environment;
   std::string path;
@@ -199,6 +221,20 @@ struct Session::Impl {
             describe_value(session.GetOutputNameAllocated(i, allocator).get(), session.GetOutputTypeInfo(i), path));
     } catch (const Ort::Exception& error) {
       throw Error(ErrorKind::bad_input, fmt::format("{}: ONNX Runtime cannot load it: {}", path, error.what()));
+    }
+  }
+
+  /// Runs it; an output that is null is allocated.
+  void run(const std::vector<const char*>& input_names, const std::vector<const OrtValue*>& input_values,
+           const std::vector<const char*>& output_names, std::vector<Ort::Value>& output_values) {
+    // The C interface takes inputs that are owned elsewhere; Ort::Value is one pointer, as the wrapper relies on too.
+    static_assert(sizeof(Ort::Value) == sizeof(OrtValue*));
+    try {
+      Ort::ThrowOnError(Ort::GetApi().Run(session, nullptr, input_names.data(), input_values.data(),
+                                          input_values.size(), output_names.data(), output_names.size(),
+                                          reinterpret_cast<OrtValue**>(output_values.data())));
+    } catch (const Ort::Exception& error) {
+      throw Error(ErrorKind::bad_input, fmt::format("{}: ONNX Runtime cannot run it: {}", path, error.what()));
     }
   }
 };
@@ -243,35 +279,41 @@ const SessionValue& Session::input(const std::string& name) const {
   return *found;
 }
 
-NamedTensors Session::run(const NamedTensors& inputs, std::span<const SharedTensor> shared) const {
+NamedTensors Session::run(const NamedTensors& inputs, std::span<const SharedTensor> shared,
+                          std::span<const RenewedTensor> renewed) const {
   std::vector<const char*> input_names, output_names;
-  std::vector<Ort::Value> input_values, output_values;
-  for (const auto& [name, tensor] : inputs) {
+  std::vector<const OrtValue*> input_values;
+  std::vector<Ort::Value> views, output_values;
+  views.reserve(inputs.size() + shared.size());
+  const auto feed = [&](const std::string& name, const OrtValue* value) {
     input_names.push_back(name.c_str());
-    input_values.push_back(view(tensor));
-  }
+    input_values.push_back(value);
+  };
+  const auto ask_for = [&](const std::string& name, Ort::Value value) {
+    output_names.push_back(name.c_str());
+    output_values.push_back(std::move(value));  // where it is null, ONNX Runtime allocates it
+  };
+  for (const auto& [name, tensor] : inputs) feed(name, views.emplace_back(view(tensor)));
   for (const SharedTensor& both : shared) {
-    input_names.push_back(both.input.c_str());
-    input_values.push_back(view(*both.tensor));
-    output_names.push_back(both.output.c_str());
-    output_values.push_back(view(*both.tensor));
+    feed(both.input, views.emplace_back(view(*both.tensor)));
+    ask_for(both.output, view(*both.tensor));
   }
-  for (const SessionValue& output : impl_->outputs) {
-    const auto is_it = [&](const SharedTensor& both) { return both.output == output.name; };
-    if (std::none_of(shared.begin(), shared.end(), is_it)) {
-      output_names.push_back(output.name.c_str());
-      output_values.emplace_back(nullptr);  // ONNX Runtime allocates it
-    }
+  for (const RenewedTensor& both : renewed) {
+    feed(both.input, both.tensor->value_->value);
+    ask_for(both.output, Ort::Value(nullptr));
   }
-  try {
-    impl_->session.Run(Ort::RunOptions(), input_names.data(), input_values.data(), input_values.size(),
-                       output_names.data(), output_values.data(), output_values.size());
-  } catch (const Ort::Exception& error) {
-    throw Error(ErrorKind::bad_input, fmt::format("{}: ONNX Runtime cannot run it: {}", impl_->path, error.what()));
-  }
+  const std::set<std::string_view> bound(output_names.begin(), output_names.end());
+  for (const SessionValue& output : impl_->outputs)
+    if (!bound.contains(output.name)) ask_for(output.name, Ort::Value(nullptr));
+  impl_->run(input_names, input_values, output_names, output_values);
+
+  std::size_t next = shared.size();
+  for (const RenewedTensor& both : renewed)
+    *both.tensor = RuntimeTensor(
+        std::make_shared<RuntimeTensor::Value>(impl_->environment, impl_->path, std::move(output_values[next++])));
   NamedTensors results;
-  for (std::size_t i = shared.size(); i < output_names.size(); ++i)
-    results.emplace(output_names[i], copy_of(output_values[i], impl_->path));
+  for (; next < output_names.size(); ++next)
+    results.emplace(output_names[next], copy_of(output_values[next], impl_->path));
   return results;
 }
 

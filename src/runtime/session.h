@@ -57,6 +57,32 @@ struct SharedTensor {
   HostTensor* tensor;
 };
 
+/// A tensor that stays where ONNX Runtime put it. Copies are the same tensor; one that holds nothing cannot be used.
+class RuntimeTensor {
+ public:
+  RuntimeTensor() = default;
+  /// A copy of `tensor`. An OnnxRuntime must be open.
+  explicit RuntimeTensor(const HostTensor& tensor);
+
+  /// A copy of it in plain memory.
+  HostTensor to_host() const;
+
+ private:
+  friend class Session;
+  struct Value;
+  explicit RuntimeTensor(std::shared_ptr<const Value> value) : value_(std::move(value)) {}
+
+  std::shared_ptr<const Value> value_;
+};
+
+/// A tensor that a graph reads as `input` and gives anew as `output`, which takes its place without being copied: a
+/// key-value cache that grows.
+struct RenewedTensor {
+  std::string input;
+  std::string output;
+  RuntimeTensor* tensor;
+};
+
 class Session {
  public:
   /// Loads a model on the CPU. Throws Error(bad_input) with the file's name and ONNX Runtime's reason.
@@ -74,9 +100,10 @@ class Session {
   /// The input called `name`. Throws Error(bad_input) when there is none.
   const SessionValue& input(const std::string& name) const;
 
-  /// Runs the graph and returns all outputs that are not in `shared`; those are written in place.
-  /// Throws Error(bad_input) with the file's name and ONNX Runtime's reason.
-  NamedTensors run(const NamedTensors& inputs, std::span<const SharedTensor> shared = {}) const;
+  /// Runs the graph and returns all outputs that are neither in `shared`, which are written in place, nor in `renewed`.
+  /// Throws Error(bad_input) with the file's name and ONNX Runtime's reason; what is to be renewed is then as it was.
+  NamedTensors run(const NamedTensors& inputs, std::span<const SharedTensor> shared = {},
+                   std::span<const RenewedTensor> renewed = {}) const;
 
  private:
   struct Impl;
