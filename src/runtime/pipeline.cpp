@@ -38,6 +38,13 @@ Pipeline::Pipeline(const OnnxRuntime& runtime, const std::filesystem::path& pack
   embedding_.emplace(runtime, config_.pictures->embedding_file, options);
 }
 
+Pipeline::Pipeline(PackageConfig config, Session decoder, std::optional<Session> vision,
+                   std::optional<Session> embedding)
+    : config_(std::move(config)),
+      vision_(std::move(vision)),
+      embedding_(std::move(embedding)),
+      decoder_(std::move(decoder), config_.decoder) {}
+
 HostTensor Pipeline::encode_images(std::span<const Patches> pictures) const {
   if (text_only()) throw Error(ErrorKind::usage, "a text-only package takes no pictures");
   const PictureConfig& names = *config_.pictures;

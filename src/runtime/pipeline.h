@@ -33,6 +33,9 @@ class Pipeline {
   /// Loads the configs and graphs of a package folder. Throws Error(bad_input) or Error(unsupported).
   Pipeline(const OnnxRuntime& runtime, const std::filesystem::path& package, const SessionOptions& options = {});
 
+  /// Of graphs that are loaded already: those of a package with this config, in a text-only one the decoder alone.
+  Pipeline(PackageConfig config, Session decoder, std::optional<Session> vision, std::optional<Session> embedding);
+
   const PackageConfig& config() const { return config_; }
   bool text_only() const { return !config_.pictures; }
 

@@ -24,8 +24,12 @@ class Reader {
     for (const auto& opset : model_.opset_import()) summary.opset_imports[opset.domain()] = opset.version();
     const onnx::GraphProto& graph = model_.graph();
     std::set<std::string> weights;
+    std::set<std::string> whole;
+    std::set<std::string> rows;
+    collect_readers(graph, whole, rows);
     for (const onnx::TensorProto& tensor : graph.initializer()) {
       summary.initializers.push_back(initializer(tensor));
+      summary.initializers.back().looked_up = rows.contains(tensor.name()) && !whole.contains(tensor.name());
       weights.insert(tensor.name());
     }
     for (const onnx::ValueInfoProto& input : graph.input())
@@ -110,6 +114,25 @@ class Reader {
       fail(fmt::format("initializer {}: the external data's {} is \"{}\", expected a number", tensor.name(),
                        entry.key(), text));
     return result;
+  }
+
+  /// Which values are read as a whole, and of which rows are looked up. What a Cast reads is read as its output is: the
+  /// readers of a value stand after it, so nodes are seen from the last to the first.
+  static void collect_readers(const onnx::GraphProto& graph, std::set<std::string>& whole,
+                              std::set<std::string>& rows) {
+    for (const onnx::ValueInfoProto& output : graph.output()) whole.insert(output.name());
+    for (int i = graph.node_size() - 1; i >= 0; --i) {
+      const onnx::NodeProto& node = graph.node(i);
+      for (const onnx::AttributeProto& attribute : node.attribute())
+        if (attribute.has_g()) collect_readers(attribute.g(), whole, rows);
+      if (node.op_type() == "Cast" && node.input_size() == 1 && node.output_size() == 1) {
+        for (std::set<std::string>* readers : {&whole, &rows})
+          if (readers->contains(node.output(0))) readers->insert(node.input(0));
+        continue;
+      }
+      const bool lookup = node.op_type() == "Gather" || node.op_type() == "GatherBlockQuantized";
+      (lookup ? rows : whole).insert(node.input().begin(), node.input().end());
+    }
   }
 
   void count_operators(const onnx::GraphProto& graph, ModelSummary& summary) const {

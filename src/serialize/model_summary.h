@@ -27,6 +27,7 @@ struct InitializerSummary {
   DataType type;
   Shape shape;
   std::optional<ExternalData> external;  ///< nothing when the bytes stand in the model file itself
+  bool looked_up = false;  ///< read by Gather and GatherBlockQuantized alone, straight or cast: a run takes some rows
 };
 
 /// The attributes of an operator that reads block-quantised weights.

@@ -12,6 +12,7 @@ namespace q3vl {
 /// A command: `argv[0]` is what comes before its arguments. Returns the exit code; errors are thrown.
 using CommandMain = int (*)(int argc, char** argv);
 
+int bench_command(int argc, char** argv);
 int export_command(int argc, char** argv);
 int extract_command(int argc, char** argv);
 int inspect_command(int argc, char** argv);
