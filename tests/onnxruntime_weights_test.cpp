@@ -53,7 +53,7 @@ class QuantizedWeight {
             [&](const WeightUse&) { return encoding; }) {
     const Builder b{graph_, requests_, target_profile("cpu")};
     const Value ids = graph_.input("ids", DataType::int64, {1, kRows});
-    const Value unit = graph_.input("unit", DataType::float32, {1, columns, columns});
+    LinearInput unit(graph_, Scope("product"), graph_.input("unit", DataType::float32, {1, columns, columns}));
     graph_.output("looked_up", embedding_lookup(b, Scope("lookup"), Scope("w"), ids, kRows, columns),
                   {1, kRows, columns});
     graph_.output("product", linear(b, Scope("product"), Scope("w"), unit, columns, kRows, Role::lm_head, 0),

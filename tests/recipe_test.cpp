@@ -64,10 +64,10 @@ TEST(Recipes, GiveEachRoleItsEncoding) {
       for (const std::int64_t layer : {0, 17, 35}) EXPECT_EQ(policy({role, layer}), row.layers) << name_of(role);
     EXPECT_EQ(policy(Role::lm_head), row.head);
     EXPECT_EQ(policy(Role::embedding), row.embedding);
-    for (const Role role : {Role::vision_linear, Role::vision_vector, Role::vision_table})
+    for (const Role role : {Role::vision_qkv, Role::vision_vector, Role::vision_table})
       EXPECT_EQ(policy(role), Encoding{}) << name_of(role);
     EXPECT_EQ(policy(Role::norm).format, Encoding::Format::float32);
-    EXPECT_EQ(recipe.accuracy_level, row.layers.quantized() ? 4 : 0);
+    EXPECT_EQ(recipe.accuracy_level, row.layers.in_blocks() ? 4 : 0);
     EXPECT_EQ(recipe.logits, Logits::last);
   }
 }
@@ -114,7 +114,7 @@ TEST_F(RecipeFile, OverridesChangeWhatTheyName) {
       "fp32", {.text = "int8", .embedding = "int4", .vision = "fp16", .logits = "all", .block_size = 64});
   EXPECT_EQ(recipe.text.encoding(), blocks(8, 64, "rtn", true));
   EXPECT_EQ(recipe.embedding.encoding(), blocks(4, 64, "grid", false));
-  EXPECT_EQ(recipe.policy(kLayers)(Role::vision_linear).format, Encoding::Format::float16);
+  EXPECT_EQ(recipe.policy(kLayers)(Role::vision_qkv).format, Encoding::Format::float16);
   EXPECT_EQ(recipe.accuracy_level, 4);
   EXPECT_EQ(recipe.logits, Logits::all);
   EXPECT_EQ(resolve_recipe("int4", {.text = "fp32"}).to_json()["text"].dump(),

@@ -118,6 +118,10 @@ Value Graph::float_scalar(float value) {
                   bytes_of(std::span<const float>(&value, 1)));
 }
 
+Value Graph::byte_scalar(std::uint8_t value) {
+  return constant(fmt::format("constant/{}b", value), DataType::uint8, {}, {std::byte{value}});
+}
+
 Value Graph::weight(const std::string& name, DataType type, Shape shape, const std::string& blob) {
   for (const WeightInitializer& known : root_->weights_) {
     if (known.name != name) continue;

@@ -127,6 +127,7 @@ class Graph {
   Value scalar(std::int64_t value);
   Value floats(const std::string& name, Shape shape, std::span<const float> values);
   Value float_scalar(float value);
+  Value byte_scalar(std::uint8_t value);
 
   /// A weight, or a part of one. The same name again must mean the same blob and gives the same value.
   Value weight(const std::string& name, DataType type, Shape shape, const std::string& blob);

@@ -1,19 +1,41 @@
 #include "ops/linear.h"
 
+#include "ops/shape.h"
 #include "ops/weight.h"
 
 namespace q3vl {
 
-Value linear(const Builder& b, const Scope& s, const Scope& weight, const Value& x, std::int64_t in, std::int64_t out,
+const IntegerRows& LinearInput::integers() {
+  if (!integers_) {
+    const Value rows = graph_.emit(scope_, "Flatten", {x_}, x_.type, {{"axis", std::int64_t{2}}});
+    integers_ = to_integers(graph_, scope_, rows);
+  }
+  return *integers_;
+}
+
+Value LinearInput::unflatten(const Scope& s, const Value& rows, std::int64_t width) {
+  auto [shape, added] = shapes_.try_emplace(width);
+  if (added) {
+    const Value leading = graph_.emit(scope_ / "shape", "Shape", {x_}, DataType::int64,
+                                      {{"start", std::int64_t{0}}, {"end", std::int64_t{2}}});
+    shape->second = concat(graph_, scope_ / "shape", {leading, graph_.integers({width})}, 0);
+  }
+  return reshape(graph_, s, rows, shape->second);
+}
+
+Value linear(const Builder& b, const Scope& s, const Scope& weight, LinearInput& x, std::int64_t in, std::int64_t out,
              const WeightUse& use, std::int64_t accuracy_level) {
   const WeightRequest& request = b.weights.request(weight.path(), {out, in}, use);
+  const DataType type = x.value().type;
+  if (request.encoding.format == Encoding::Format::w8a8)
+    return x.unflatten(s, integer_product(b, s, x.integers(), request), out);
   if (!request.encoding.quantized()) {
     const Value w = as_compute_type(b, weight, weight_part(b, request, 0, {out, in}));
-    return b.graph.emit(s, "FusedMatMul", {x, w}, x.type, {{"transB", std::int64_t{1}}}, kMicrosoft);
+    return b.graph.emit(s, "FusedMatMul", {x.value(), w}, type, {{"transB", std::int64_t{1}}}, kMicrosoft);
   }
-  std::vector<Value> inputs = {x};
+  std::vector<Value> inputs = {x.value()};
   for (const Value& part : quantized_parts(b, weight, request, request.parts[0].shape)) inputs.push_back(part);
-  return b.graph.emit(s, "MatMulNBits", inputs, x.type,
+  return b.graph.emit(s, "MatMulNBits", inputs, type,
                       {{"K", in},
                        {"N", out},
                        {"bits", std::int64_t{request.encoding.bits}},
@@ -22,15 +44,19 @@ Value linear(const Builder& b, const Scope& s, const Scope& weight, const Value&
                       kMicrosoft);
 }
 
-Value affine(const Builder& b, const Scope& s, const Value& x, std::int64_t in, std::int64_t out,
+Value affine(const Builder& b, const Scope& s, const Value& x, std::int64_t in, std::int64_t out, Role role,
              const Shape& stored_shape) {
-  const Value weight = float_weight(b, s / "weight", stored_shape, Role::vision_linear, {out, in});
+  const Scope weight = s / "weight";
+  const WeightRequest& request = b.weights.request(weight.path(), stored_shape, role);
   const Value bias = float_weight(b, s / "bias", {out}, Role::vision_vector);
-  return b.graph.emit(s, "Gemm", {x, weight, bias}, x.type, {{"transB", std::int64_t{1}}});
+  if (request.encoding.format == Encoding::Format::w8a8)
+    return add(b.graph, s, integer_product(b, s, to_integers(b.graph, s / "quantize", x), request), bias);
+  const Value w = as_compute_type(b, weight, weight_part(b, request, 0, {out, in}));
+  return b.graph.emit(s, "Gemm", {x, w, bias}, x.type, {{"transB", std::int64_t{1}}});
 }
 
-Value affine(const Builder& b, const Scope& s, const Value& x, std::int64_t in, std::int64_t out) {
-  return affine(b, s, x, in, out, {out, in});
+Value affine(const Builder& b, const Scope& s, const Value& x, std::int64_t in, std::int64_t out, Role role) {
+  return affine(b, s, x, in, out, role, {out, in});
 }
 
 }  // namespace q3vl

@@ -1,20 +1,45 @@
 // Linear layers. Weights lie as the checkpoint stores them, [out, in]: nothing is transposed at export.
 #pragma once
 
-#include "ops/builder.h"
+#include <map>
+#include <optional>
+
+#include "ops/integer_product.h"
 
 namespace q3vl {
 
+/// What several linear layers multiply: [batch, sequence, width]. As integers it is made when the first of them asks.
+class LinearInput {
+ public:
+  /// `s` names what is emitted.
+  LinearInput(Graph& g, const Scope& s, Value x) : graph_(g), scope_(s / "quantize"), x_(std::move(x)) {}
+
+  const Value& value() const { return x_; }
+
+  /// [batch · sequence, width].
+  const IntegerRows& integers();
+
+  /// rows [batch · sequence, width] → [batch, sequence, width].
+  Value unflatten(const Scope& s, const Value& rows, std::int64_t width);
+
+ private:
+  Graph& graph_;
+  Scope scope_;
+  Value x_;
+  std::optional<IntegerRows> integers_;
+  std::map<std::int64_t, Value> shapes_;  ///< [batch, sequence, width] as int64 vectors, by width
+};
+
 /// x · Wᵀ without a bias: [batch, sequence, in] → [batch, sequence, out]. `weight` names W [out, in].
-/// Quantised in blocks it is a MatMulNBits of `accuracy_level` (4: int8 activations; 0: the compute type), otherwise a
-/// FusedMatMul whose right side is transposed.
-Value linear(const Builder& b, const Scope& s, const Scope& weight, const Value& x, std::int64_t in, std::int64_t out,
+/// Quantised in blocks it is a MatMulNBits of `accuracy_level` (4: int8 activations; 0: the compute type), as w8a8 a
+/// product of integers, otherwise a FusedMatMul whose right side is transposed.
+Value linear(const Builder& b, const Scope& s, const Scope& weight, LinearInput& x, std::int64_t in, std::int64_t out,
              const WeightUse& use, std::int64_t accuracy_level);
 
 /// x · Wᵀ + bias on rows: [rows, in] → [rows, out], weights `s`.weight (`stored_shape`, [out, in] when flattened) and
-/// `s`.bias [out].
-Value affine(const Builder& b, const Scope& s, const Value& x, std::int64_t in, std::int64_t out,
+/// `s`.bias [out]. As w8a8 it is a product of integers, otherwise a Gemm.
+Value affine(const Builder& b, const Scope& s, const Value& x, std::int64_t in, std::int64_t out, Role role,
              const Shape& stored_shape);
-Value affine(const Builder& b, const Scope& s, const Value& x, std::int64_t in, std::int64_t out);
+Value affine(const Builder& b, const Scope& s, const Value& x, std::int64_t in, std::int64_t out, Role role);
 
 }  // namespace q3vl

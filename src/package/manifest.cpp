@@ -13,6 +13,8 @@ namespace q3vl {
 namespace {
 
 std::string_view layout_of(const Encoding& encoding) {
+  if (encoding.format == Encoding::Format::w8a8)
+    return "QGemm with transB: data int8 [rows, columns]; scales float32 [rows]; zero points int8 [rows], all 0";
   if (!encoding.quantized()) return "row-major, as in the checkpoint";
   if (encoding.symmetric)
     return "MatMulNBits: data uint8 [rows, blocks, block_size*bits/8], low bits first, zero point 2^(bits-1); scales "
@@ -42,7 +44,7 @@ OrderedJson role_of(const std::vector<RoleSize>& sizes) {
   if (names.size() > 1) {
     role["encodings"] = encodings;
   } else {
-    if (encoding.quantized()) {
+    if (encoding.in_blocks()) {
       role["bits"] = encoding.bits;
       role["block_size"] = encoding.block_size;
       role["quantizer"] = encoding.quantizer;

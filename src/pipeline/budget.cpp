@@ -120,7 +120,7 @@ std::vector<Item> items_of(const PackagePlan& plan, const ExportRequest& request
            std::ranges::any_of(pinned, [&](const TensorRule& rule) { return rule.covers(use, layers); });
   };
   for (const WeightRequest* weight : plan.requests.all()) {
-    if (!weight->encoding.quantized()) continue;
+    if (!weight->encoding.in_blocks()) continue;
     std::vector<WeightUse> uses = {weight->use};
     // Tied, both tables are one request as long as they are encoded alike, which they are before any rule.
     if (weight->use.role == Role::embedding && plan.config.text.tie_word_embeddings) uses.emplace_back(Role::lm_head);
@@ -183,11 +183,12 @@ std::uint64_t total_bytes(const PackagePlan& plan) {
 }  // namespace
 
 Recipe fit_to_size(const ExportRequest& request, const Recipe& recipe, const ExportObserver& observer) {
-  if (!recipe.text.quantized())
-    throw Error(ErrorKind::usage,
-                fmt::format("--target-size goes with a quantised text decoder, but that of the recipe "
-                            "{} is {}",
-                            recipe.name, to_string(recipe.text)));
+  if (!recipe.text.in_blocks())
+    throw Error(
+        ErrorKind::usage,
+        fmt::format("--target-size goes with a text decoder that is quantised in blocks, but that of the recipe "
+                    "{} is {}",
+                    recipe.name, to_string(recipe.text)));
   const std::vector<TensorSpec> forms = forms_of(recipe.text);
   std::vector<TensorRule> pinned;
   for (const std::string& rule : request.tensors) pinned.push_back(parse_rule("--tensor", rule));

@@ -57,7 +57,7 @@ std::uint64_t feedback_bytes(const WeightRequests& requests) {
   constexpr std::uint64_t kPanelBytes = 256 * sizeof(float);
   std::uint64_t most = 0;
   for (const WeightRequest* request : requests.all()) {
-    if (!request->encoding.quantized() || !quantizer(request->encoding.quantizer).feedback) continue;
+    if (!request->encoding.in_blocks() || !quantizer(request->encoding.quantizer).feedback) continue;
     const auto columns = static_cast<std::uint64_t>(request->columns);
     most = std::max(most, columns * columns + columns * kPanelBytes);
   }

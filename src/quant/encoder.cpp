@@ -9,6 +9,7 @@
 #include <new>
 
 #include "kernels/convert.h"
+#include "kernels/integer_rows.h"
 #include "kernels/quantize.h"
 #include "quant/feedback.h"
 #include "quant/quantized_row.h"
@@ -65,6 +66,33 @@ class QuantizedRows {
   std::span<const std::span<std::byte>> parts_;
 };
 
+/// Encodes row after row for a product of integers.
+class IntegerRows {
+ public:
+  explicit IntegerRows(std::span<const std::span<std::byte>> parts) : parts_(parts) {}
+
+  void encode(std::span<const float> row, std::size_t index) const {
+    const float scale = integer_scale(row);
+    round_to_integers(row, scale, reinterpret_cast<std::int8_t*>(parts_[0].data()) + index * row.size());
+    std::memcpy(parts_[1].data() + index * sizeof(scale), &scale, sizeof(scale));
+    parts_[2][index] = std::byte{0};
+  }
+
+ private:
+  std::span<const std::span<std::byte>> parts_;
+};
+
+void dequantize_integers(std::span<const std::span<const std::byte>> parts, std::size_t columns,
+                         std::span<float> into) {
+  const auto* codes = reinterpret_cast<const std::int8_t*>(parts[0].data());
+  for (std::size_t index = 0; index * columns < into.size(); ++index) {
+    float scale = 0;
+    std::memcpy(&scale, parts[1].data() + index * sizeof(scale), sizeof(scale));
+    for (std::size_t i = index * columns; i < (index + 1) * columns; ++i)
+      into[i] = static_cast<float>(codes[i]) * scale;
+  }
+}
+
 /// Widens row after row for `encoder`. A row at a time: what lies between the steps stays in the processor's nearest
 /// cache. Returns the number of values that are not finite.
 template <class Encoder>
@@ -105,14 +133,17 @@ std::int64_t encode_rows(const Encoding& encoding, const StoredRows& rows, const
       return encode_each(rows, FloatRows(DataType::float16, rows.columns, parts[0]));
     case Encoding::Format::block_quantized:
       return encode_quantized(encoding, rows, inputs, parts);
+    case Encoding::Format::w8a8:
+      return encode_each(rows, IntegerRows(parts));
   }
   throw Error(ErrorKind::internal, "an encoding without an encoder");
 }
 
 void dequantize_rows(const Encoding& encoding, std::span<const std::span<const std::byte>> parts, std::int64_t columns,
                      std::span<float> into) {
-  const BlockFormat format = encoding.blocks();
   const auto row_size = static_cast<std::size_t>(columns);
+  if (!encoding.in_blocks()) return dequantize_integers(parts, row_size, into);
+  const BlockFormat format = encoding.blocks();
   QuantizedRow row(format, row_size);
   for (std::size_t index = 0; index * row_size < into.size(); ++index) {
     row.load(parts, index);

@@ -33,7 +33,7 @@ struct InputStatistics {
 std::int64_t encode_rows(const Encoding& encoding, const StoredRows& rows, const InputStatistics& inputs,
                          std::span<const std::span<std::byte>> parts);
 
-/// What ONNX Runtime makes of block-quantised rows: (code − zero_point) · scale in float32, padding left out.
+/// What ONNX Runtime makes of quantised rows: (code − zero_point) · scale in float32, padding left out.
 /// `parts` are the bytes of encoded_parts() of the rows; `into` takes rows · columns values.
 void dequantize_rows(const Encoding& encoding, std::span<const std::span<const std::byte>> parts, std::int64_t columns,
                      std::span<float> into);

@@ -7,6 +7,10 @@
 
 namespace q3vl {
 
+bool is_vision(Role role) {
+  return role >= Role::vision_patch_embed;
+}
+
 std::string_view name_of(Role role) {
   switch (role) {
     case Role::attention_q:
@@ -29,8 +33,18 @@ std::string_view name_of(Role role) {
       return "embedding";
     case Role::norm:
       return "norm";
-    case Role::vision_linear:
-      return "vision_linear";
+    case Role::vision_patch_embed:
+      return "vision_patch_embed";
+    case Role::vision_qkv:
+      return "vision_qkv";
+    case Role::vision_proj:
+      return "vision_proj";
+    case Role::vision_fc1:
+      return "vision_fc1";
+    case Role::vision_fc2:
+      return "vision_fc2";
+    case Role::vision_merger:
+      return "vision_merger";
     case Role::vision_vector:
       return "vision_vector";
     case Role::vision_table:
@@ -50,6 +64,8 @@ std::string to_string(const Encoding& encoding) {
     case Encoding::Format::block_quantized:
       return fmt::format("int{}-block{}-{}-{}", encoding.bits, encoding.block_size, encoding.quantizer,
                          encoding.symmetric ? "sym" : "asym");
+    case Encoding::Format::w8a8:
+      return "w8a8";
   }
   throw Error(ErrorKind::internal, "encoding without a name");
 }
@@ -71,6 +87,10 @@ std::vector<EncodedPart> encoded_parts(const Encoding& encoding, DataType stored
       return plain(DataType::float32, stored == DataType::float32 ? "" : "float32");
     case Encoding::Format::float16:
       return plain(DataType::float16, stored == DataType::float16 ? "" : "float16");
+    case Encoding::Format::w8a8:
+      return {EncodedPart{"int8", DataType::int8, {rows, columns}, static_cast<std::uint64_t>(columns)},
+              EncodedPart{"scales", DataType::float32, {rows}, sizeof(float)},
+              EncodedPart{"zero_points", DataType::int8, {rows}, 1}};
     case Encoding::Format::block_quantized:
       break;
   }

@@ -17,6 +17,7 @@ struct Encoding {
     float32,          ///< widened, exactly
     float16,          ///< rounded to nearest even
     block_quantized,  ///< unsigned integers of `bits`, a float16 scale for each `block_size` of them along a row
+    w8a8,             ///< int8 with a float32 scale a row, to be multiplied by activations that are int8 as well
   };
   Format format = Format::stored;
   int bits = 0;                ///< 2, 4 or 8
@@ -24,12 +25,13 @@ struct Encoding {
   bool symmetric = false;      ///< without zero points: the middle code stands for 0 in every block
   std::string quantizer = {};  ///< how scales and zero points are chosen: a name that quantizer() knows
 
-  bool quantized() const { return format == Format::block_quantized; }
+  bool quantized() const { return in_blocks() || format == Format::w8a8; }
+  bool in_blocks() const { return format == Format::block_quantized; }
   BlockFormat blocks() const { return {static_cast<std::size_t>(block_size), bits, symmetric}; }
   bool operator==(const Encoding&) const = default;
 };
 
-/// "stored", "float32", "float16" or such as "int4-block32-grid-asym".
+/// "stored", "float32", "float16", "w8a8" or such as "int4-block32-grid-asym".
 std::string to_string(const Encoding& encoding);
 
 /// One array of an encoded weight, for a matrix of `rows` rows. Rows lie one after another, so any range of rows can be
@@ -49,6 +51,9 @@ struct EncodedPart {
 /// is exact in float32 in whatever order a kernel computes it. Layout: ONNX Runtime's MatMulNBits, inputs B, scales and
 /// zero_points,
 /// https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.MatMulNBits
+///
+/// w8a8: the data [rows, columns] int8, the scales [rows] float32, and zero points [rows] int8, all 0. Layout: ONNX
+/// Runtime's QGemm, inputs B, b_scale and b_zero_point with transB = 1.
 std::vector<EncodedPart> encoded_parts(const Encoding& encoding, DataType stored, std::int64_t rows,
                                        std::int64_t columns);
 

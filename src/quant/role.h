@@ -6,6 +6,7 @@
 
 namespace q3vl {
 
+/// Those of the language model first, then the visual tower's.
 enum class Role {
   attention_q,
   attention_k,
@@ -16,8 +17,13 @@ enum class Role {
   mlp_down,
   lm_head,
   embedding,
-  norm,           ///< of the language model: layer norms and the norms of query and key
-  vision_linear,  ///< matrices of the visual tower
+  norm,                ///< of the language model: layer norms and the norms of query and key
+  vision_patch_embed,  ///< what turns the visual tower's patches into rows
+  vision_qkv,          ///< matrices of its blocks
+  vision_proj,
+  vision_fc1,
+  vision_fc2,
+  vision_merger,  ///< matrices of its mergers
   vision_vector,  ///< its biases and norms
   vision_table,   ///< its position table
 };
@@ -30,6 +36,9 @@ struct WeightUse {
   Role role;
   std::int64_t layer;  ///< kNoLayer for what is in none
 };
+
+/// Whether the visual tower has it.
+bool is_vision(Role role);
 
 /// "attention_q", as manifests and messages say it.
 std::string_view name_of(Role role);

@@ -41,6 +41,20 @@ Logits parse_logits(const std::string& what, const std::string& name) {
   refuse(fmt::format("{} is \"{}\", expected last or all", what, name));
 }
 
+// The tower has no weights in blocks: int8 is w8a8 there.
+constexpr std::array<std::pair<std::string_view, Precision>, 3> kVisionPrecisions = {
+    {{"fp32", Precision::fp32}, {"fp16", Precision::fp16}, {"int8", Precision::w8a8}}};
+
+Precision parse_vision(const std::string& what, const std::string& name) {
+  for (const auto& [known, precision] : kVisionPrecisions)
+    if (known == name) return precision;
+  refuse(fmt::format("{} is \"{}\", expected fp32, fp16 or int8", what, name));
+}
+
+std::string_view vision_name(Precision precision) {
+  return std::ranges::find(kVisionPrecisions, precision, [](const auto& row) { return row.second; })->first;
+}
+
 /// The rules of a recipe file: a list of strings.
 std::vector<TensorRule> parse_rules(const JsonObject& root) {
   std::vector<TensorRule> rules;
@@ -90,7 +104,7 @@ Recipe parse_recipe(const std::string& text, const std::string& name) {
                                 : kDefaultAccuracyLevel;
   recipe.logits = parse_logits("text.logits", text_part.string("logits"));
   recipe.embedding = parse_spec(embedding, "embedding");
-  recipe.vision = parse_precision("vision.precision", vision.string("precision"), kFloatPrecisions);
+  recipe.vision = parse_vision("vision.precision", vision.string("precision"));
   if (root.has("importance")) recipe.importance = parse_importance("importance", root.string("importance"));
   return recipe;
 }
@@ -102,13 +116,13 @@ void apply(const RecipeOverrides& overrides, Recipe& recipe) {
     recipe.tensors.clear();
   }
   if (!overrides.embedding.empty()) recipe.embedding = parse_spec("--embedding", overrides.embedding);
-  if (!overrides.vision.empty()) recipe.vision = parse_precision("--vision", overrides.vision, kFloatPrecisions);
+  if (!overrides.vision.empty()) recipe.vision = parse_vision("--vision", overrides.vision);
   if (!overrides.logits.empty()) recipe.logits = parse_logits("--logits", overrides.logits);
   if (!overrides.importance.empty()) recipe.importance = parse_importance("--importance", overrides.importance);
   if (overrides.block_size != 0) {
     std::vector<TensorSpec*> specs = {&recipe.text, &recipe.embedding};
     for (TensorRule& rule : recipe.tensors) specs.push_back(&rule.spec);
-    std::erase_if(specs, [](const TensorSpec* spec) { return !spec->quantized(); });
+    std::erase_if(specs, [](const TensorSpec* spec) { return !spec->in_blocks(); });
     if (specs.empty())
       refuse(fmt::format("--block-size {} goes with int8, int4 and int2, but nothing is quantised here",
                          overrides.block_size));
@@ -125,7 +139,7 @@ void apply(const RecipeOverrides& overrides, Recipe& recipe) {
 std::vector<TensorSpec> text_specs(const Recipe& recipe) {
   std::vector<TensorSpec> specs = {recipe.text};
   for (const TensorRule& rule : recipe.tensors)
-    if (rule.role != Role::embedding) specs.push_back(rule.spec);
+    if (rule.role != Role::embedding && !is_vision(rule.role)) specs.push_back(rule.spec);
   return specs;
 }
 
@@ -133,7 +147,19 @@ void check(const Recipe& recipe) {
   target_profile(recipe.target);
   check_spec(recipe.text);
   check_spec(recipe.embedding);
-  for (const TensorRule& rule : recipe.tensors) check_spec(rule.spec);
+  for (const TensorRule& rule : recipe.tensors) {
+    check_spec(rule.spec);
+    if (is_vision(rule.role) && rule.spec.in_blocks())
+      refuse(
+          fmt::format("the recipe {} gives {} to {}, expected fp32, fp16 or w8a8: the visual tower has no weights in "
+                      "blocks",
+                      recipe.name, to_string(rule.spec), name_of(rule.role)));
+  }
+  if (recipe.policy(1)(Role::embedding).format == Encoding::Format::w8a8)
+    refuse(
+        fmt::format("the recipe {} gives w8a8 to the embedding, which is looked up and multiplied by nothing; int8 "
+                    "is for it",
+                    recipe.name));
   for (const TensorSpec& spec : text_specs(recipe))
     if ((spec.precision == Precision::int8 || spec.precision == Precision::int2) && recipe.accuracy_level != 4)
       refuse(
@@ -142,7 +168,7 @@ void check(const Recipe& recipe) {
                       recipe.name, name_of(spec.precision), recipe.accuracy_level));
   for (const Role role : {Role::lm_head, Role::embedding}) {
     const Encoding encoding = recipe.policy(1)(role);
-    if (encoding.quantized() && quantizer(encoding.quantizer).feedback)
+    if (encoding.in_blocks() && quantizer(encoding.quantizer).feedback)
       refuse(
           fmt::format("the recipe {} gives {} to {}, but it is for the matrices of the layers; another for this one "
                       "is --tensor {}=int8",
@@ -169,8 +195,15 @@ EncodingPolicy Recipe::policy(std::int64_t layer_count) const {
         return {.format = Encoding::Format::float32};
       case Role::vision_vector:
         return {.format = Encoding::Format::stored};
-      case Role::vision_linear:
+      case Role::vision_patch_embed:
       case Role::vision_table:
+        // Pixels are few, and what is added to them reaches every block.
+        return default_spec(vision == Precision::w8a8 ? Precision::fp32 : vision).encoding();
+      case Role::vision_qkv:
+      case Role::vision_proj:
+      case Role::vision_fc1:
+      case Role::vision_fc2:
+      case Role::vision_merger:
         return default_spec(vision).encoding();
       default:
         return text.encoding();
@@ -179,7 +212,7 @@ EncodingPolicy Recipe::policy(std::int64_t layer_count) const {
 }
 
 bool Recipe::quantizes_text() const {
-  return std::ranges::any_of(text_specs(*this), &TensorSpec::quantized);
+  return std::ranges::any_of(text_specs(*this), &TensorSpec::in_blocks);
 }
 
 bool Recipe::needs_feedback() const {
@@ -187,7 +220,7 @@ bool Recipe::needs_feedback() const {
   specs.push_back(embedding);
   for (const TensorRule& rule : tensors) specs.push_back(rule.spec);
   return std::ranges::any_of(
-      specs, [](const TensorSpec& spec) { return spec.quantized() && quantizer(spec.quantizer).feedback; });
+      specs, [](const TensorSpec& spec) { return spec.in_blocks() && quantizer(spec.quantizer).feedback; });
 }
 
 OrderedJson Recipe::to_json() const {
@@ -198,7 +231,7 @@ OrderedJson Recipe::to_json() const {
                       {"target", target},
                       {"text", text_part},
                       {"embedding", q3vl::to_json(embedding)},
-                      {"vision", {{"precision", name_of(vision)}}}};
+                      {"vision", {{"precision", vision_name(vision)}}}};
   if (!tensors.empty()) {
     json["tensors"] = OrderedJson::array();
     for (const TensorRule& rule : tensors) json["tensors"].push_back(to_string(rule));

@@ -13,12 +13,13 @@
 namespace q3vl {
 namespace {
 
-constexpr std::array kRuledRoles = {Role::attention_q, Role::attention_k, Role::attention_v,
-                                    Role::attention_o, Role::mlp_gate,    Role::mlp_up,
-                                    Role::mlp_down,    Role::lm_head,     Role::embedding};
+constexpr std::array kRuledRoles = {Role::attention_q, Role::attention_k,  Role::attention_v, Role::attention_o,
+                                    Role::mlp_gate,    Role::mlp_up,       Role::mlp_down,    Role::lm_head,
+                                    Role::embedding,   Role::vision_qkv,   Role::vision_proj, Role::vision_fc1,
+                                    Role::vision_fc2,  Role::vision_merger};
 
 bool in_layers(Role role) {
-  return role != Role::lm_head && role != Role::embedding;
+  return role != Role::lm_head && role != Role::embedding && !is_vision(role);
 }
 
 std::optional<std::int64_t> parse_layer(std::string_view text) {
@@ -71,7 +72,8 @@ TensorRule parse_rule(const std::string& what, const std::string& text) {
   TensorRule rule{.role = *role, .layers = {}, .spec = parse_spec(what + " of " + name, text.substr(equals + 1))};
   if (at == equals) return rule;
   if (!in_layers(rule.role))
-    throw Error(ErrorKind::usage, fmt::format("{} gives layers to {}, which is in none", what, name));
+    throw Error(ErrorKind::usage,
+                fmt::format("{} gives layers to {}, which has none of the language model's", what, name));
   for (std::size_t begin = at + 1; begin <= equals;) {
     const std::size_t end = std::min(text.find(',', begin), equals);
     const std::string part = text.substr(begin, end - begin);

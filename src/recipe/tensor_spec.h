@@ -9,16 +9,20 @@
 namespace q3vl {
 
 /// fp32 keeps the checkpoint's own bits (bf16, fp16 or fp32) and widens them when the graph is loaded; fp16 rounds
-/// them; int8, int4 and int2 quantise them in blocks. Arithmetic is the target's in every case.
-enum class Precision { fp32, fp16, int8, int4, int2 };
+/// them; int8, int4 and int2 quantise them in blocks. Arithmetic is the target's in all of these. w8a8 quantises
+/// weights to int8 by rows and multiplies them, as integers, by activations that it quantises to int8 while the graph
+/// runs.
+enum class Precision { fp32, fp16, int8, int4, int2, w8a8 };
 
 struct TensorSpec {
   Precision precision = Precision::fp32;
-  int block_size = 0;          ///< 0 unless quantised, as below
+  int block_size = 0;          ///< 0 unless quantised in blocks, as below
   std::string quantizer = {};  ///< a name that quantizer() knows
   bool symmetric = false;
 
-  bool quantized() const { return precision != Precision::fp32 && precision != Precision::fp16; }
+  bool in_blocks() const {
+    return precision == Precision::int8 || precision == Precision::int4 || precision == Precision::int2;
+  }
   Encoding encoding() const;
   bool operator==(const TensorSpec&) const = default;
 };
@@ -30,14 +34,6 @@ TensorSpec default_spec(Precision precision);
 /// "int4", "fp16".
 std::string_view name_of(Precision precision);
 
-/// The precision called `name`; `what` is the flag or key that it stands in. `allowed` counts from fp32 on. Throws
-/// Error(usage), listing those.
-Precision parse_precision(const std::string& what, const std::string& name, std::size_t allowed);
-
-/// Every precision but the quantised ones.
-inline constexpr std::size_t kFloatPrecisions = 2;
-inline constexpr std::size_t kAllPrecisions = 5;
-
 /// PRECISION[-blockN][-QUANTIZER][-sym|-asym], in that order: "int4", "int4-block64-grid-asym", "fp16". What is left
 /// out is as in default_spec(). Throws Error(usage).
 TensorSpec parse_spec(const std::string& what, const std::string& text);
@@ -45,7 +41,8 @@ TensorSpec parse_spec(const std::string& what, const std::string& text);
 /// All words of it, as parse_spec() takes them.
 std::string to_string(const TensorSpec& spec);
 
-/// Keys of a recipe file: precision, and for quantised ones block_size, quantizer and symmetric. Others are left alone.
+/// Keys of a recipe file: precision, and for those in blocks block_size, quantizer and symmetric. Others are left
+/// alone.
 TensorSpec parse_spec(const JsonObject& object, const std::string& what);
 OrderedJson to_json(const TensorSpec& spec);
 

@@ -190,6 +190,50 @@ OpSchema fused_matmul() {
   return schema;
 }
 
+/// A [M, K] · B [K, N], or [N, K] with transB, both as integers -> [M, N], here always of float32.
+void infer_qgemm(onnx::InferenceContext& context) {
+  const NodeShapes shapes(context, "QGemm");
+  if (shapes.has(7)) shapes.fail("y_scale is given, expected none, so that the result is float");
+  if (shapes.integer("transA", 0) != 0) shapes.fail("transA is not 0");
+  if (!shapes.ranked(0) || !shapes.ranked(3)) return;
+  const std::vector<OnnxDim> a = shapes.dims(0);
+  std::vector<OnnxDim> b = shapes.dims(3);
+  if (a.size() != 2 || b.size() != 2)
+    shapes.fail(fmt::format("A is {} and B is {}, expected rank 2 for both", to_string(a), to_string(b)));
+  if (shapes.integer("transB", 0) != 0) std::swap(b[0], b[1]);
+  if (!may_be_equal(a[1], b[0]))
+    shapes.fail(fmt::format("the inner sizes differ: A is {}, op(B) is {}", to_string(a), to_string(b)));
+  shapes.expect(4, "b_scale", {b[1]}, "[N]");
+  shapes.expect(5, "b_zero_point", {b[1]}, "[N]");
+  shapes.float_output(0, {a[0], b[1]});
+}
+
+OpSchema qgemm() {
+  OpSchema schema;
+  schema.SetName("QGemm")
+      .Attr("alpha", "Scale of the product.", AttributeProto::FLOAT, 1.0F)
+      .Attr("transA", "Whether A is transposed.", AttributeProto::INT, std::int64_t{0})
+      .Attr("transB", "Whether B is transposed.", AttributeProto::INT, std::int64_t{0})
+      .Input(0, "A", "", "TA")
+      .Input(1, "a_scale", "", "T")
+      .Input(2, "a_zero_point", "", "TA")
+      .Input(3, "B", "", "TB")
+      .Input(4, "b_scale", "", "T")
+      .Input(5, "b_zero_point", "", "TB")
+      .Input(6, "C", "", "TC", OpSchema::Optional)
+      .Input(7, "y_scale", "", "T", OpSchema::Optional)
+      .Input(8, "y_zero_point", "", "TYZ", OpSchema::Optional)
+      .Output(0, "Y", "", "TY")
+      .TypeConstraint("T", {"tensor(float)"}, "")
+      .TypeConstraint("TA", {"tensor(uint8)", "tensor(int8)"}, "")
+      .TypeConstraint("TB", {"tensor(uint8)", "tensor(int8)"}, "")
+      .TypeConstraint("TC", {"tensor(int32)"}, "")
+      .TypeConstraint("TYZ", {"tensor(uint8)", "tensor(int8)"}, "")
+      .TypeConstraint("TY", {"tensor(float)", "tensor(uint8)", "tensor(int8)"}, "")
+      .TypeAndShapeInferenceFunction(infer_qgemm);
+  return schema;
+}
+
 /// input and skip [B, S, H] -> output [B, S, H], and their sum in output 3.
 void infer_skip_simplified_layer_norm(onnx::InferenceContext& context) {
   const NodeShapes shapes(context, "SkipSimplifiedLayerNormalization");
@@ -319,8 +363,8 @@ void register_contrib_schemas() {
     auto& domains = onnx::OpSchemaRegistry::DomainToVersionRange::Instance();
     if (!domains.Map().contains(kDomain)) domains.AddDomainToVersion(kDomain, 1, 1);
     for (OpSchema& schema : attention_schemas()) add_schema(std::move(schema), kDomain);
-    for (const auto make :
-         {matmul_nbits, gather_block_quantized, fused_matmul, skip_simplified_layer_norm, fast_gelu, gelu, quick_gelu})
+    for (const auto make : {matmul_nbits, gather_block_quantized, fused_matmul, qgemm, skip_simplified_layer_norm,
+                            fast_gelu, gelu, quick_gelu})
       add_schema(make(), kDomain);
     add_schema(simplified_layer_norm(), onnx::ONNX_DOMAIN);
     return true;

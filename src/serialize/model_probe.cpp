@@ -4,6 +4,7 @@
 #include <onnx/onnx_pb.h>
 
 #include <algorithm>
+#include <set>
 
 #include "qwen3vl_export/error.h"
 #include "serialize/model_file.h"
@@ -11,11 +12,60 @@
 namespace q3vl {
 namespace {
 
-void set_accuracy(onnx::GraphProto& graph, std::int64_t level) {
-  for (onnx::NodeProto& node : *graph.mutable_node())
-    if (node.op_type() == "MatMulNBits")
-      for (onnx::AttributeProto& attribute : *node.mutable_attribute())
-        if (attribute.name() == "accuracy_level") attribute.set_i(level);
+void add_attribute(onnx::NodeProto& node, const char* name, std::int64_t value) {
+  onnx::AttributeProto& attribute = *node.add_attribute();
+  attribute.set_name(name);
+  attribute.set_type(onnx::AttributeProto::INT);
+  attribute.set_i(value);
+}
+
+onnx::NodeProto make_node(const std::string& name, const char* op_type, const std::vector<std::string>& inputs,
+                          const std::string& output) {
+  onnx::NodeProto node;
+  node.set_name(name);
+  node.set_op_type(op_type);
+  for (const std::string& input : inputs) node.add_input(input);
+  node.add_output(output);
+  return node;
+}
+
+/// A QGemm of this program: codes of a QuantizeLinear, 1, 128, the weights, their scales and zero points. The Mul that
+/// gives each row its scale follows it.
+void multiply_floats(const onnx::GraphProto& graph, const onnx::NodeProto& product, const std::string& model,
+                     std::vector<onnx::NodeProto>& into) {
+  const auto quantize = std::find_if(graph.node().begin(), graph.node().end(), [&](const auto& node) {
+    return node.op_type() == "QuantizeLinear" && node.output(0) == product.input(0);
+  });
+  if (quantize == graph.node().end() || product.input_size() != 6)
+    throw Error(ErrorKind::bad_input, fmt::format("{}: {} multiplies something else than what a QuantizeLinear gives",
+                                                  model, product.name()));
+  const std::string weights = product.output(0) + "/weights";
+  into.push_back(make_node(product.name() + "/weights", "DequantizeLinear",
+                           {product.input(3), product.input(4), product.input(5)}, weights));
+  add_attribute(into.back(), "axis", 0);
+  into.push_back(make_node(product.name(), "Gemm", {quantize->input(0), weights}, product.output(0)));
+  add_attribute(into.back(), "transB", 1);
+}
+
+void keep_activations(onnx::GraphProto& graph, const std::string& model) {
+  std::vector<onnx::NodeProto> nodes;
+  std::set<std::string> products;
+  for (onnx::NodeProto& node : *graph.mutable_node()) {
+    for (onnx::AttributeProto& attribute : *node.mutable_attribute()) {
+      if (attribute.has_g()) keep_activations(*attribute.mutable_g(), model);
+      if (node.op_type() == "MatMulNBits" && attribute.name() == "accuracy_level") attribute.set_i(0);
+    }
+    if (node.op_type() == "QGemm") {
+      multiply_floats(graph, node, model, nodes);
+      products.insert(node.output(0));
+    } else if (node.op_type() == "Mul" && products.contains(node.input(0))) {
+      nodes.push_back(make_node(node.name(), "Identity", {node.input(0)}, node.output(0)));
+    } else {
+      nodes.push_back(node);
+    }
+  }
+  graph.clear_node();
+  for (onnx::NodeProto& node : nodes) *graph.add_node() = std::move(node);
 }
 
 onnx::ValueInfoProto tensor_info(const std::string& name, DataType type) {
@@ -54,7 +104,7 @@ bool pick_from_input(onnx::GraphProto& graph, const std::string& prefix) {
 Probe probe_model(const std::filesystem::path& model, const ProbeOptions& options) {
   onnx::ModelProto message = read_model_file(model);
   onnx::GraphProto& graph = *message.mutable_graph();
-  if (options.accuracy_level) set_accuracy(graph, *options.accuracy_level);
+  if (options.activations == Activations::floats) keep_activations(graph, model.string());
   Probe probe{.model = {}, .picks_positions = false, .taps = {}};
   if (!options.pick_prefix.empty()) probe.picks_positions = pick_from_input(graph, options.pick_prefix);
   for (const Tap& tap : options.taps) {

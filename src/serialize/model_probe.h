@@ -1,9 +1,8 @@
-// A copy of a written model for measuring: the same graph, at another accuracy, with more to see.
+// A copy of a written model for measuring: the same graph, with exact activations, with more to see.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,8 +16,14 @@ struct Tap {
   int output;
 };
 
+/// What a graph multiplies quantised weights by.
+enum class Activations {
+  as_shipped,  ///< int8 where a MatMulNBits of accuracy level 4 or a QGemm makes them so
+  floats,      ///< MatMulNBits of accuracy level 0; for every QGemm a Gemm with the weights it stands for
+};
+
 struct ProbeOptions {
-  std::optional<std::int64_t> accuracy_level;  ///< for every MatMulNBits, instead of its own
+  Activations activations = Activations::as_shipped;
   /// Where the graph picks the last position before its last layer norm and matrix: the prefix of the names of the
   /// GatherND nodes that do it. They take the positions from a new graph input, kProbePositions, instead.
   std::string pick_prefix;
@@ -35,7 +40,8 @@ struct Probe {
   std::vector<std::string> taps;  ///< the graph outputs, in the order of the options
 };
 
-/// Throws Error(bad_input) when the file is no ONNX model, or lacks a node or an output that is to be tapped.
+/// Throws Error(bad_input) when the file is no ONNX model, lacks a node or an output that is to be tapped, or has a
+/// QGemm whose activations are quantised in another way than this program's.
 Probe probe_model(const std::filesystem::path& model, const ProbeOptions& options);
 
 }  // namespace q3vl

@@ -201,23 +201,35 @@ class NumbersRun {
 
   void vision() {
     request_.observer.info("vision.onnx runs");
-    std::vector<HostTensor> found = package_.vision(request_.cases.first(ideal_.size()));
+    const std::span<const VerifyCase> cases = request_.cases.first(ideal_.size());
+    std::vector<HostTensor> shipped = package_.vision(cases, Activations::as_shipped);
+    // The same again unless there are activations to be kept as they are.
+    const std::vector<HostTensor> found =
+        numerics_ && multiplies_integers() ? package_.vision(own_cases_, Activations::floats) : shipped;
     const std::int64_t hidden = request_.config.text.hidden_size;
     for (std::int64_t part = 0; part <= request_.config.deepstack_levels(); ++part) {
       Likeness likeness;
-      for (std::size_t i = 0; i < found.size(); ++i) {
+      for (std::size_t i = 0; i < shipped.size(); ++i) {
         if (request_.cases[i].prompt.pictures.empty()) continue;
-        if (found[i].shape != ideal_[i].features.shape)
+        if (shipped[i].shape != ideal_[i].features.shape)
           throw Error(ErrorKind::bad_input,
                       fmt::format("vision.onnx: image_features has the shape {}, expected {}",
-                                  to_string(found[i].shape), to_string(ideal_[i].features.shape)));
-        const std::vector<float> mine = columns(found[i], part * hidden, hidden);
-        compare(request_.cases[i], feature_name(part), mine, columns(exact_[i].features, part * hidden, hidden));
-        likeness.add(mine, columns(ideal_[i].features, part * hidden, hidden));
+                                  to_string(shipped[i].shape), to_string(ideal_[i].features.shape)));
+        if (i < found.size())
+          compare(request_.cases[i], feature_name(part), columns(found[i], part * hidden, hidden),
+                  columns(exact_[i].features, part * hidden, hidden));
+        likeness.add(columns(shipped[i], part * hidden, hidden), columns(ideal_[i].features, part * hidden, hidden));
       }
       add_component(feature_name(part), likeness);
     }
-    chain_features_ = std::move(found);
+    chain_features_ = std::move(shipped);
+  }
+
+  /// Whether the visual tower quantises activations.
+  bool multiplies_integers() const {
+    return std::ranges::any_of(request_.layout.weights(), [](const PlacedWeight& placed) {
+      return is_vision(placed.request->use.role) && placed.request->encoding.format == Encoding::Format::w8a8;
+    });
   }
 
   void embedding() {
@@ -236,15 +248,15 @@ class NumbersRun {
 
   void text() {
     if (numerics_) {
-      request_.observer.info("model.onnx runs at accuracy level 0");
-      const std::vector<TextOutputs> found = package_.text(own_cases_, exact_embeds_, 0);
+      request_.observer.info("model.onnx runs with float activations");
+      const std::vector<TextOutputs> found = package_.text(own_cases_, exact_embeds_, Activations::floats);
       for (std::size_t i = 0; i < found.size(); ++i) compare_text(own_cases_[i], found[i], exact_[i]);
       request_.observer.info("model.onnx decodes over its cache");
       compare_decoding(package_.decoding(own_cases_, exact_embeds_));
     }
     if (quality_) {
       request_.observer.info("model.onnx runs as it is shipped");
-      measure_text(package_.text(request_.cases, chain_embeds_, std::nullopt));
+      measure_text(package_.text(request_.cases, chain_embeds_, Activations::as_shipped));
     }
   }
 

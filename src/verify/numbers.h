@@ -34,8 +34,8 @@ struct NumbersRequest {
   const ExportObserver& observer;
 };
 
-/// Fills what is not null. `numerics`: each graph is fed what the reference feeds it, with the package's weights, its
-/// decoder at accuracy level 0; the user's texts are left out. `quality`: the graphs as they are shipped feed each
+/// Fills what is not null. `numerics`: each graph is fed what the reference feeds it, with the package's weights, and
+/// keeps activations as floats; the user's texts are left out. `quality`: the graphs as they are shipped feed each
 /// other, against the reference with the checkpoint's weights; where a graph is not in the package the reference stands
 /// in. A graph that ONNX Runtime cannot load or run is a finding, and so is a data file that cannot be read.
 void check_numbers(const NumbersRequest& request, NumericsCheck* numerics, QualityCheck* quality);

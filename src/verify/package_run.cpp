@@ -83,8 +83,8 @@ DecoderConfig decoder_config(const ModelConfig& config, bool text_only) {
 
 }  // namespace
 
-Session PackageRun::probe(const std::string& file, std::optional<std::int64_t> accuracy_level) const {
-  const Probe copy = probe_model(package_ / file, {.accuracy_level = accuracy_level, .pick_prefix = "", .taps = {}});
+Session PackageRun::probe(const std::string& file, Activations activations) const {
+  const Probe copy = probe_model(package_ / file, {.activations = activations, .pick_prefix = "", .taps = {}});
   return {runtime_, copy.model, package_, file, options_};
 }
 
@@ -114,8 +114,8 @@ HostTensor PackageRun::position_ids(const VerifyCase& item, std::int64_t begin, 
   return HostTensor::of<std::int64_t>({3, 1, end - begin}, chosen);
 }
 
-std::vector<HostTensor> PackageRun::vision(std::span<const VerifyCase> cases) const {
-  const Session session = probe(kVisionModelFile, std::nullopt);
+std::vector<HostTensor> PackageRun::vision(std::span<const VerifyCase> cases, Activations activations) const {
+  const Session session = probe(kVisionModelFile, activations);
   std::vector<HostTensor> results;
   for (const VerifyCase& item : cases) {
     throw_if_interrupted();
@@ -136,7 +136,7 @@ std::vector<HostTensor> PackageRun::vision(std::span<const VerifyCase> cases) co
 
 std::vector<std::vector<HostTensor>> PackageRun::embedding(std::span<const VerifyCase> cases,
                                                            std::span<const std::vector<HostTensor>> features) const {
-  const Session session = probe(kEmbeddingModelFile, std::nullopt);
+  const Session session = probe(kEmbeddingModelFile, Activations::as_shipped);
   std::vector<std::vector<HostTensor>> results;
   for (const std::vector<HostTensor>& list : features) {
     std::vector<HostTensor>& made = results.emplace_back();
@@ -152,14 +152,13 @@ std::vector<std::vector<HostTensor>> PackageRun::embedding(std::span<const Verif
 }
 
 std::vector<TextOutputs> PackageRun::text(std::span<const VerifyCase> cases, std::span<const HostTensor> inputs,
-                                          std::optional<std::int64_t> accuracy_level) const {
+                                          Activations activations) const {
   const TextConfig& cfg = config_.text;
   const Scope model = names::language_model(cfg);
   // A layer's sum with what it adds is made by the norm that comes after it.
   constexpr const char* kNorm = "/SkipSimplifiedLayerNormalization";
   constexpr int kSumOutput = 3;
-  ProbeOptions options{
-      .accuracy_level = accuracy_level, .pick_prefix = (model / "last_token").path() + "/", .taps = {}};
+  ProbeOptions options{.activations = activations, .pick_prefix = (model / "last_token").path() + "/", .taps = {}};
   for (std::int64_t layer = 1; layer < cfg.num_hidden_layers; ++layer)
     options.taps.push_back({(model / "layers" / layer / "input_layernorm").path() + kNorm, kSumOutput});
   options.taps.push_back({(model / "norm").path() + kNorm, kSumOutput});
@@ -203,7 +202,7 @@ std::vector<TextOutputs> PackageRun::text(std::span<const VerifyCase> cases, std
 }
 
 DecodingOutputs PackageRun::decoding(std::span<const VerifyCase> cases, std::span<const HostTensor> inputs) const {
-  const Decoder decoder(probe(kTextModelFile, 0), decoder_config(config_, text_only_));
+  const Decoder decoder(probe(kTextModelFile, Activations::floats), decoder_config(config_, text_only_));
   return {.growing = steps(decoder, cases, inputs, CacheMode::growing),
           .shared = steps(decoder, cases, inputs, CacheMode::shared),
           .batch = batch(decoder, cases.first(std::min<std::size_t>(2, cases.size())), inputs)};

@@ -9,6 +9,7 @@
 #include "backend/tensor_backend.h"
 #include "config/model_config.h"
 #include "runtime/decoder.h"
+#include "serialize/model_probe.h"
 #include "verify/cases.h"
 
 namespace q3vl {
@@ -39,22 +40,22 @@ class PackageRun {
       : runtime_(runtime), package_(package), config_(config), text_only_(text_only), options_{threads} {}
 
   /// vision.onnx on each case's pictures: [tokens, (1+D)·H], without rows where there are none.
-  std::vector<HostTensor> vision(std::span<const VerifyCase> cases) const;
+  std::vector<HostTensor> vision(std::span<const VerifyCase> cases, Activations activations) const;
 
   /// embedding.onnx on the cases and each list of their features: [1, L, (1+D)·H]. A list may end before the cases do.
   std::vector<std::vector<HostTensor>> embedding(std::span<const VerifyCase> cases,
                                                  std::span<const std::vector<HostTensor>> features) const;
 
-  /// A copy of model.onnx that gives logits at the cases' positions, with `accuracy_level` in place of its own if there
-  /// is one. `inputs` has a tensor [1, L, (1+D)·H] a case, or is empty in a text-only package.
+  /// A copy of model.onnx that gives logits at the cases' positions. `inputs` has a tensor [1, L, (1+D)·H] a case, or
+  /// is empty in a text-only package.
   std::vector<TextOutputs> text(std::span<const VerifyCase> cases, std::span<const HostTensor> inputs,
-                                std::optional<std::int64_t> accuracy_level) const;
+                                Activations activations) const;
 
-  /// model.onnx with accuracy level 0, else as it is, as clients call it.
+  /// model.onnx with float activations, else as it is, as clients call it.
   DecodingOutputs decoding(std::span<const VerifyCase> cases, std::span<const HostTensor> inputs) const;
 
  private:
-  Session probe(const std::string& file, std::optional<std::int64_t> accuracy_level) const;
+  Session probe(const std::string& file, Activations activations) const;
   std::vector<HostTensor> steps(const Decoder& decoder, std::span<const VerifyCase> cases,
                                 std::span<const HostTensor> inputs, CacheMode mode) const;
   std::vector<HostTensor> batch(const Decoder& decoder, std::span<const VerifyCase> cases,

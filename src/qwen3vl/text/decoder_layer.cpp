@@ -19,19 +19,24 @@ std::pair<Value, KeyValue> self_attention(const Builder& b, const Scope& s, cons
   Graph& g = b.graph;
   const std::int64_t q_width = cfg.num_attention_heads * cfg.head_dim;
   const std::int64_t kv_width = cfg.num_key_value_heads * cfg.head_dim;
-  const auto project = [&](const char* name, const Value& input, std::int64_t in, std::int64_t out, Role role) {
-    return linear(b, s / name, s / name / "weight", input, in, out, {role, layer}, step.accuracy_level);
+  LinearInput input(g, s, x);
+  const auto project = [&](const char* name, std::int64_t out, Role role) {
+    return linear(b, s / name, s / name / "weight", input, cfg.hidden_size, out, {role, layer}, step.accuracy_level);
   };
-  const Value q = head_norm(b, s / "q_norm", cfg, project("q_proj", x, cfg.hidden_size, q_width, Role::attention_q),
-                            cfg.num_attention_heads);
-  const Value k = head_norm(b, s / "k_norm", cfg, project("k_proj", x, cfg.hidden_size, kv_width, Role::attention_k),
-                            cfg.num_key_value_heads);
-  const Value v = project("v_proj", x, cfg.hidden_size, kv_width, Role::attention_v);
+  const Value q =
+      head_norm(b, s / "q_norm", cfg, project("q_proj", q_width, Role::attention_q), cfg.num_attention_heads);
+  const Value k =
+      head_norm(b, s / "k_norm", cfg, project("k_proj", kv_width, Role::attention_k), cfg.num_key_value_heads);
+  const Value v = project("v_proj", kv_width, Role::attention_v);
   const auto [mixed, present] =
       grouped_query_attention(g, s, rotate(g, s / "q_rotary", q, step.rotary, cfg.num_attention_heads),
                               rotate(g, s / "k_rotary", k, step.rotary, cfg.num_key_value_heads), v, past, step.lengths,
                               {cfg.num_attention_heads, cfg.num_key_value_heads, cfg.head_dim});
-  return {project("o_proj", mixed, q_width, cfg.hidden_size, Role::attention_o), present};
+  const Scope out = s / "o_proj";
+  LinearInput heads(g, out, mixed);
+  return {
+      linear(b, out, out / "weight", heads, q_width, cfg.hidden_size, {Role::attention_o, layer}, step.accuracy_level),
+      present};
 }
 
 /// down(silu(gate(x)) · up(x)). A mixture of experts would be another function of this signature.
@@ -40,13 +45,15 @@ Value mlp(const Builder& b, const Scope& s, const TextConfig& cfg, const Value& 
   Graph& g = b.graph;
   const std::int64_t hidden = cfg.hidden_size;
   const std::int64_t inner = cfg.intermediate_size;
-  const auto project = [&](const char* name, const Value& input, std::int64_t in, std::int64_t out, Role role) {
-    return linear(b, s / name, s / name / "weight", input, in, out, {role, layer}, step.accuracy_level);
+  LinearInput input(g, s, x);
+  const auto project = [&](const char* name, Role role) {
+    return linear(b, s / name, s / name / "weight", input, hidden, inner, {role, layer}, step.accuracy_level);
   };
-  const Value gate = project("gate_proj", x, hidden, inner, Role::mlp_gate);
-  const Value up = project("up_proj", x, hidden, inner, Role::mlp_up);
-  const Value gated = multiply(g, s, silu(g, s / "act_fn", gate), up);
-  return project("down_proj", gated, inner, hidden, Role::mlp_down);
+  const Value gate = project("gate_proj", Role::mlp_gate);
+  const Value up = project("up_proj", Role::mlp_up);
+  const Scope down = s / "down_proj";
+  LinearInput gated(g, down, multiply(g, s, silu(g, s / "act_fn", gate), up));
+  return linear(b, down, down / "weight", gated, inner, hidden, {Role::mlp_down, layer}, step.accuracy_level);
 }
 
 }  // namespace

@@ -90,9 +90,10 @@ void build_text_graph(const Builder& b, const ModelConfig& config, const TextOpt
     const Value places = last_places(g, s / "last_place", attended, mask, residual.x);
     residual = {pick(g, s / "last_token", residual.x, places), pick(g, s / "last_token", *residual.added, places)};
   }
-  const Value normed = skip_rms_norm(b, s / "norm", residual, cfg.hidden_size, cfg.rms_norm_eps).first;
-  const Value logits = linear(b, Scope("lm_head"), Scope(cfg.head_weight()), normed, cfg.hidden_size, cfg.vocab_size,
-                              Role::lm_head, options.accuracy_level);
+  const Scope head("lm_head");
+  LinearInput normed(g, head, skip_rms_norm(b, s / "norm", residual, cfg.hidden_size, cfg.rms_norm_eps).first);
+  const Value logits = linear(b, head, Scope(cfg.head_weight()), normed, cfg.hidden_size, cfg.vocab_size, Role::lm_head,
+                              options.accuracy_level);
 
   g.output(contract::kLogits, logits,
            {contract::kBatch, options.all_logits ? Dim(contract::kSequence) : Dim(std::int64_t{1}), cfg.vocab_size});

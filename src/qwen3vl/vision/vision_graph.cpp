@@ -19,18 +19,20 @@ constexpr double kLayerNormEpsilon = 1e-6;  // fixed in Hugging Face's model, no
 Value attention(const Builder& b, const Scope& s, const VisionConfig& cfg, const Value& x,
                 const PatchPositions& positions) {
   Graph& g = b.graph;
-  const Value qkv = affine(b, s / "qkv", x, cfg.hidden_size, 3 * cfg.hidden_size);
+  const Value qkv = affine(b, s / "qkv", x, cfg.hidden_size, 3 * cfg.hidden_size, Role::vision_qkv);
   const Value framed = reshape(g, s / "qkv", qkv, positions.framed_qkv_shape);  // [frames, h·w, 3·hidden]
   const std::vector<Value> parts = split(g, s / "qkv", framed, 3, 2);           // [frames, h·w, hidden] each
   const Value q = rotate(g, s / "q", parts[0], positions.rotary, cfg.num_heads);
   const Value k = rotate(g, s / "k", parts[1], positions.rotary, cfg.num_heads);
   const Value mixed = full_attention(g, s, q, k, parts[2], cfg.num_heads);
-  return affine(b, s / "proj", reshape(g, s, mixed, {-1, cfg.hidden_size}), cfg.hidden_size, cfg.hidden_size);
+  return affine(b, s / "proj", reshape(g, s, mixed, {-1, cfg.hidden_size}), cfg.hidden_size, cfg.hidden_size,
+                Role::vision_proj);
 }
 
 Value mlp(const Builder& b, const Scope& s, const VisionConfig& cfg, const Value& x) {
-  const Value wide = affine(b, s / "linear_fc1", x, cfg.hidden_size, cfg.intermediate_size);
-  return affine(b, s / "linear_fc2", gelu_tanh(b.graph, s / "act_fn", wide), cfg.intermediate_size, cfg.hidden_size);
+  const Value wide = affine(b, s / "linear_fc1", x, cfg.hidden_size, cfg.intermediate_size, Role::vision_fc1);
+  return affine(b, s / "linear_fc2", gelu_tanh(b.graph, s / "act_fn", wide), cfg.intermediate_size, cfg.hidden_size,
+                Role::vision_fc2);
 }
 
 /// [rows, hidden] → [rows, hidden]
@@ -53,8 +55,8 @@ Value patch_merger(const Builder& b, const Scope& s, const VisionConfig& cfg, co
   if (!norm_after_merge) y = layer_norm(b, s / "norm", y, cfg.hidden_size, kLayerNormEpsilon);
   y = reshape(g, s, y, {-1, merged});
   if (norm_after_merge) y = layer_norm(b, s / "norm", y, merged, kLayerNormEpsilon);
-  y = gelu_erf(g, s / "act_fn", affine(b, s / "linear_fc1", y, merged, merged));
-  return affine(b, s / "linear_fc2", y, merged, cfg.out_hidden_size);
+  y = gelu_erf(g, s / "act_fn", affine(b, s / "linear_fc1", y, merged, merged, Role::vision_merger));
+  return affine(b, s / "linear_fc2", y, merged, cfg.out_hidden_size, Role::vision_merger);
 }
 
 /// All frames of one image: patches [t·h·w, values] → [t·h·w / merge², (1+D)·H].
@@ -63,7 +65,8 @@ Value tower(const Builder& b, const Scope& s, const VisionConfig& cfg, const Val
   Graph& g = b.graph;
   const Shape conv = {cfg.hidden_size, cfg.in_channels, cfg.temporal_patch_size, cfg.patch_size, cfg.patch_size};
   // A convolution whose stride is its kernel is a linear layer on each patch.
-  const Value embedded = affine(b, s / "patch_embed" / "proj", patches, cfg.patch_values(), cfg.hidden_size, conv);
+  const Value embedded = affine(b, s / "patch_embed" / "proj", patches, cfg.patch_values(), cfg.hidden_size,
+                                Role::vision_patch_embed, conv);
   const Value framed = reshape(g, s / "patch_embed", embedded, positions.framed_shape);  // [frames, h·w, hidden]
   Value x = reshape(g, s / "pos_embed", add(g, s / "pos_embed", framed, positions.embedding), {-1, cfg.hidden_size});
 
