@@ -25,7 +25,7 @@ Value LinearInput::unflatten(const Scope& s, const Value& rows, std::int64_t wid
 
 Value linear(const Builder& b, const Scope& s, const Scope& weight, LinearInput& x, std::int64_t in, std::int64_t out,
              const WeightUse& use, std::int64_t accuracy_level) {
-  const WeightRequest& request = b.weights.request(weight.path(), {out, in}, use);
+  const WeightRequest& request = b.weights.request(weight.path(), {out, in}, use, x.balanced_by());
   const DataType type = x.value().type;
   if (request.encoding.format == Encoding::Format::w8a8)
     return x.unflatten(s, integer_product(b, s, x.integers(), request), out);
@@ -44,19 +44,16 @@ Value linear(const Builder& b, const Scope& s, const Scope& weight, LinearInput&
                       kMicrosoft);
 }
 
-Value affine(const Builder& b, const Scope& s, const Value& x, std::int64_t in, std::int64_t out, Role role,
-             const Shape& stored_shape) {
+Value affine(const Builder& b, const Scope& s, const Value& x, const Affine& sizes) {
   const Scope weight = s / "weight";
-  const WeightRequest& request = b.weights.request(weight.path(), stored_shape, role);
-  const Value bias = float_weight(b, s / "bias", {out}, Role::vision_vector);
+  const Shape matrix = {sizes.out, sizes.in};
+  const WeightRequest& request = b.weights.request(
+      weight.path(), sizes.stored_shape.empty() ? matrix : sizes.stored_shape, sizes.role, sizes.balanced_by);
+  const Value bias = float_weight(b, s / "bias", {sizes.out}, Role::vision_vector);
   if (request.encoding.format == Encoding::Format::w8a8)
     return add(b.graph, s, integer_product(b, s, to_integers(b.graph, s / "quantize", x), request), bias);
-  const Value w = as_compute_type(b, weight, weight_part(b, request, 0, {out, in}));
+  const Value w = as_compute_type(b, weight, weight_part(b, request, 0, matrix));
   return b.graph.emit(s, "Gemm", {x, w, bias}, x.type, {{"transB", std::int64_t{1}}});
-}
-
-Value affine(const Builder& b, const Scope& s, const Value& x, std::int64_t in, std::int64_t out, Role role) {
-  return affine(b, s, x, in, out, role, {out, in});
 }
 
 }  // namespace q3vl

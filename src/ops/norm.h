@@ -15,15 +15,21 @@ struct Residual {
   std::optional<Value> added;
 };
 
+/// `balanced` divides the gain and the bias by balance_of() them, for matrices of w8a8 whose columns are multiplied by
+/// it.
+enum class NormOutput { plain, balanced };
+
 /// x / rms(x) · weight over the last dimension, of `width` elements; `s`.weight names the gains.
-Value rms_norm(const Builder& b, const Scope& s, const Value& x, std::int64_t width, double epsilon);
+Value rms_norm(const Builder& b, const Scope& s, const Value& x, std::int64_t width, double epsilon,
+               NormOutput output = NormOutput::plain);
 
 /// The norm of the residual's sum, and the sum itself: [normed, sum].
 std::pair<Value, Value> skip_rms_norm(const Builder& b, const Scope& s, const Residual& residual, std::int64_t width,
-                                      double epsilon);
+                                      double epsilon, NormOutput output = NormOutput::plain);
 
 /// (x − mean) / std · weight + bias over the last dimension. Add + LayerNormalization, not SkipLayerNormalization,
 /// whose CPU kernel is several times slower.
-Value layer_norm(const Builder& b, const Scope& s, const Value& x, std::int64_t width, double epsilon);
+Value layer_norm(const Builder& b, const Scope& s, const Value& x, std::int64_t width, double epsilon,
+                 NormOutput output = NormOutput::plain);
 
 }  // namespace q3vl

@@ -94,16 +94,14 @@ class WeightImportance {
   const TextConfig& text_;
 };
 
-}  // namespace
-
-std::function<InputStatistics(const WeightRequest&)> input_statistics(const PackagePlan& plan,
+std::function<InputStatistics(const WeightRequest&)> block_statistics(const PackagePlan& plan,
                                                                       std::optional<Calibration> calibration) {
   switch (plan.recipe.importance) {
     case ImportanceSource::none:
       break;
     case ImportanceSource::weights:
       return [importance = WeightImportance(plan)](const WeightRequest& request) {
-        return InputStatistics{.importance = importance.of(request), .feedback = {}};
+        return InputStatistics{.importance = importance.of(request), .feedback = {}, .balance = {}};
       };
     case ImportanceSource::calibration:
       return [found = std::make_shared<const Calibration>(std::move(*calibration))](const WeightRequest& request) {
@@ -115,6 +113,17 @@ std::function<InputStatistics(const WeightRequest&)> input_statistics(const Pack
       };
   }
   return [](const WeightRequest&) { return InputStatistics{}; };
+}
+
+}  // namespace
+
+std::function<InputStatistics(const WeightRequest&)> input_statistics(const PackagePlan& plan,
+                                                                      std::optional<Calibration> calibration) {
+  return [&checkpoint = *plan.checkpoint,
+          in_blocks = block_statistics(plan, std::move(calibration))](const WeightRequest& request) {
+    if (request.encoding.in_blocks()) return in_blocks(request);
+    return InputStatistics{.importance = {}, .feedback = {}, .balance = column_balance(checkpoint, request)};
+  };
 }
 
 }  // namespace q3vl

@@ -17,7 +17,7 @@ namespace q3vl {
 /// From weights: a column of q, k, v, gate, up or the head counts by the square of its RMSNorm gain, since a normed
 /// value has the mean square 1 before it; one of o by the mean square of its row of v, one of down by the product of
 /// those of its rows of gate and up, each over inputs that are normed the same way. From a calibration: by its second
-/// moment there.
+/// moment there. What w8a8 weights are balanced by comes from the checkpoint's norms in every case.
 std::function<InputStatistics(const WeightRequest&)> input_statistics(const PackagePlan& plan,
                                                                       std::optional<Calibration> calibration);
 

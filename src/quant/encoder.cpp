@@ -69,9 +69,16 @@ class QuantizedRows {
 /// Encodes row after row for a product of integers.
 class IntegerRows {
  public:
-  explicit IntegerRows(std::span<const std::span<std::byte>> parts) : parts_(parts) {}
+  IntegerRows(std::span<const float> balance, std::span<const std::span<std::byte>> parts)
+      : balance_(balance), parts_(parts) {}
 
-  void encode(std::span<const float> row, std::size_t index) const {
+  void encode(std::span<const float> row, std::size_t index) {
+    if (!balance_.empty()) {
+      balanced_.assign(row.begin(), row.end());
+      for (std::size_t i = 0; i < row.size(); i += balance_.size())
+        for (std::size_t k = 0; k < balance_.size(); ++k) balanced_[i + k] *= balance_[k];
+      row = balanced_;
+    }
     const float scale = integer_scale(row);
     round_to_integers(row, scale, reinterpret_cast<std::int8_t*>(parts_[0].data()) + index * row.size());
     std::memcpy(parts_[1].data() + index * sizeof(scale), &scale, sizeof(scale));
@@ -79,7 +86,9 @@ class IntegerRows {
   }
 
  private:
+  std::span<const float> balance_;
   std::span<const std::span<std::byte>> parts_;
+  std::vector<float> balanced_;
 };
 
 void dequantize_integers(std::span<const std::span<const std::byte>> parts, std::size_t columns,
@@ -134,7 +143,7 @@ std::int64_t encode_rows(const Encoding& encoding, const StoredRows& rows, const
     case Encoding::Format::block_quantized:
       return encode_quantized(encoding, rows, inputs, parts);
     case Encoding::Format::w8a8:
-      return encode_each(rows, IntegerRows(parts));
+      return encode_each(rows, IntegerRows(inputs.balance, parts));
   }
   throw Error(ErrorKind::internal, "an encoding without an encoder");
 }

@@ -10,7 +10,8 @@ std::string WeightRequest::blob(std::size_t index) const {
   return fmt::format("{}|{}|{}", name, to_string(encoding), index);
 }
 
-const WeightRequest& WeightRequests::request(const std::string& name, const Shape& shape, const WeightUse& use) {
+const WeightRequest& WeightRequests::request(const std::string& name, const Shape& shape, const WeightUse& use,
+                                             const std::string& balanced_by) {
   if (!bound_.insert({name, use.role}).second)
     throw Error(ErrorKind::internal, fmt::format("the weight {} is bound twice as {}", name, name_of(use.role)));
   const Encoding encoding = policy_(use);
@@ -42,7 +43,8 @@ const WeightRequest& WeightRequests::request(const std::string& name, const Shap
                                           .stored = type,
                                           .rows = rows,
                                           .columns = columns,
-                                          .parts = encoded_parts(encoding, type, rows, columns)})
+                                          .parts = encoded_parts(encoding, type, rows, columns),
+                                          .balanced_by = balanced_by})
           .first->second;
   order_.push_back(&request);
   return request;

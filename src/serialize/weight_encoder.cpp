@@ -137,7 +137,7 @@ std::vector<std::span<const std::byte>> encode(const Job& job, const WeightReque
   std::int64_t nonfinite = 0;
   try {
     static const InputStatistics nothing;
-    const InputStatistics& inputs = request.encoding.in_blocks() ? job.statistics->get(source, request) : nothing;
+    const InputStatistics& inputs = request.encoding.quantized() ? job.statistics->get(source, request) : nothing;
     nonfinite = encode_rows(request.encoding, {request.stored, request.columns, stored}, inputs, parts);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::bad_input) throw;

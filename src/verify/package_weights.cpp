@@ -6,6 +6,7 @@
 
 #include "base/parallel.h"
 #include "kernels/convert.h"
+#include "quant/balance.h"
 #include "quant/encoder.h"
 #include "qwen3vl_export/error.h"
 
@@ -36,11 +37,11 @@ HostTensor read_stored(const Checkpoint& checkpoint, const std::string& name, in
   return tensor;
 }
 
-HostTensor read_placed(const PlacedWeight& placed, const Shape& shape, const std::filesystem::path& package,
+HostTensor read_placed(const PlacedWeight& placed, const Checkpoint& checkpoint, const std::filesystem::path& package,
                        int threads) {
   const WeightRequest& request = *placed.request;
   const File file = File::open(package / placed.file);
-  HostTensor tensor = HostTensor::zeros(DataType::float32, shape);
+  HostTensor tensor = HostTensor::zeros(DataType::float32, checkpoint.find(request.name)->shape);
   const std::span<float> values = tensor.values<float>();
   if (!request.encoding.quantized()) {
     read_widened(file, placed.part_offsets[0], request.parts[0].type, values, threads);
@@ -62,10 +63,20 @@ HostTensor read_placed(const PlacedWeight& placed, const Shape& shape, const std
                     values.subspan(static_cast<std::size_t>(begin * request.columns),
                                    static_cast<std::size_t>(rows * request.columns)));
   });
+  const std::vector<float> balance = column_balance(checkpoint, request);
+  for (std::size_t i = 0; i < values.size() && !balance.empty(); ++i) values[i] /= balance[i % balance.size()];
   return tensor;
 }
 
 }  // namespace
+
+std::vector<float> column_balance(const Checkpoint& checkpoint, const WeightRequest& request) {
+  if (request.balanced_by.empty()) return {};
+  const auto values = [&](const std::string& name) { return read_stored(checkpoint, name, 1).to_float32(); };
+  const std::string bias = request.balanced_by + ".bias";
+  return balance_of(values(request.balanced_by + ".weight"),
+                    checkpoint.find(bias) ? values(bias) : std::vector<float>());
+}
 
 ReferenceWeights checkpoint_weights(const Checkpoint& checkpoint, int threads) {
   return [&checkpoint, threads](const std::string& name) { return read_stored(checkpoint, name, threads); };
@@ -79,7 +90,7 @@ ReferenceWeights package_weights(const DataLayout& layout, const Checkpoint& che
       if (placed.request->name == name && (chosen == nullptr || placed.request->encoding == preferred))
         chosen = &placed;
     if (chosen == nullptr) return read_stored(checkpoint, name, threads);
-    return read_placed(*chosen, checkpoint.find(name)->shape, package, threads);
+    return read_placed(*chosen, checkpoint, package, threads);
   };
 }
 
@@ -90,7 +101,7 @@ Likeness quantized_weights(const DataLayout& layout, const Checkpoint& checkpoin
     if (!placed.request->encoding.quantized()) continue;
     throw_if_interrupted();
     const HostTensor stored = read_stored(checkpoint, placed.request->name, threads);
-    likeness.add(read_placed(placed, stored.shape, package, threads).values<float>(), stored.values<float>());
+    likeness.add(read_placed(placed, checkpoint, package, threads).values<float>(), stored.values<float>());
   }
   return likeness;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <vector>
 
 #include "backend/tensor_backend.h"
 #include "quant/role.h"
@@ -13,13 +14,17 @@ namespace q3vl {
 /// The checkpoint's weights, widened exactly; it must outlive the result.
 ReferenceWeights checkpoint_weights(const Checkpoint& checkpoint, int threads);
 
-/// What the package's own bytes stand for: block-quantised weights dequantised, others widened. Places and encodings
+/// What a w8a8 weight's columns are multiplied by, as many factors as its norm has channels; nothing for one that no
+/// norm balances. Throws Error(bad_input).
+std::vector<float> column_balance(const Checkpoint& checkpoint, const WeightRequest& request);
+
+/// What the package's own bytes stand for: quantised weights dequantised, others widened. Places and encodings
 /// are those of `layout`; a weight that the package holds in two encodings is taken in `preferred`, and one that it
 /// does not hold from the checkpoint. All arguments must outlive the result. Reading throws Error(bad_input).
 ReferenceWeights package_weights(const DataLayout& layout, const Checkpoint& checkpoint,
                                  const std::filesystem::path& package, const Encoding& preferred, int threads);
 
-/// How near the package's block-quantised weights, dequantised, are to the checkpoint's. Throws Error(bad_input).
+/// How near the package's quantised weights, dequantised, are to the checkpoint's. Throws Error(bad_input).
 Likeness quantized_weights(const DataLayout& layout, const Checkpoint& checkpoint, const std::filesystem::path& package,
                            int threads);
 

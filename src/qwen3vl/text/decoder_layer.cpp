@@ -1,7 +1,9 @@
 #include "qwen3vl/text/decoder_layer.h"
 
+#include <algorithm>
+#include <array>
+
 #include "ops/activation.h"
-#include "ops/linear.h"
 #include "ops/shape.h"
 
 namespace q3vl {
@@ -14,12 +16,11 @@ Value head_norm(const Builder& b, const Scope& s, const TextConfig& cfg, const V
   return reshape(b.graph, s, normed, {0, -1, heads * cfg.head_dim});
 }
 
-std::pair<Value, KeyValue> self_attention(const Builder& b, const Scope& s, const TextConfig& cfg, const Value& x,
+std::pair<Value, KeyValue> self_attention(const Builder& b, const Scope& s, const TextConfig& cfg, LinearInput& input,
                                           const KeyValue& past, const Step& step, std::int64_t layer) {
   Graph& g = b.graph;
   const std::int64_t q_width = cfg.num_attention_heads * cfg.head_dim;
   const std::int64_t kv_width = cfg.num_key_value_heads * cfg.head_dim;
-  LinearInput input(g, s, x);
   const auto project = [&](const char* name, std::int64_t out, Role role) {
     return linear(b, s / name, s / name / "weight", input, cfg.hidden_size, out, {role, layer}, step.accuracy_level);
   };
@@ -40,12 +41,11 @@ std::pair<Value, KeyValue> self_attention(const Builder& b, const Scope& s, cons
 }
 
 /// down(silu(gate(x)) · up(x)). A mixture of experts would be another function of this signature.
-Value mlp(const Builder& b, const Scope& s, const TextConfig& cfg, const Value& x, const Step& step,
+Value mlp(const Builder& b, const Scope& s, const TextConfig& cfg, LinearInput& input, const Step& step,
           std::int64_t layer) {
   Graph& g = b.graph;
   const std::int64_t hidden = cfg.hidden_size;
   const std::int64_t inner = cfg.intermediate_size;
-  LinearInput input(g, s, x);
   const auto project = [&](const char* name, Role role) {
     return linear(b, s / name, s / name / "weight", input, hidden, inner, {role, layer}, step.accuracy_level);
   };
@@ -58,13 +58,27 @@ Value mlp(const Builder& b, const Scope& s, const TextConfig& cfg, const Value& 
 
 }  // namespace
 
+std::pair<LinearInput, Value> norm_for(const Builder& b, std::span<const Role> readers, std::int64_t layer,
+                                       const Scope& s, const Residual& residual, const TextConfig& cfg) {
+  const bool integers = std::ranges::all_of(readers, [&](Role role) {
+    return b.weights.encoding({role, layer}).format == Encoding::Format::w8a8;
+  });
+  const auto [normed, sum] = skip_rms_norm(b, s, residual, cfg.hidden_size, cfg.rms_norm_eps,
+                                           integers ? NormOutput::balanced : NormOutput::plain);
+  return {LinearInput(b.graph, s, normed, integers ? s.path() : ""), sum};
+}
+
 std::pair<Residual, KeyValue> decoder_layer(const Builder& b, const Scope& s, const TextConfig& cfg,
                                             const Residual& residual, const KeyValue& past, const Step& step,
                                             std::int64_t layer) {
-  const auto [h, x] = skip_rms_norm(b, s / "input_layernorm", residual, cfg.hidden_size, cfg.rms_norm_eps);
+  constexpr std::array kAttentionInputs = {Role::attention_q, Role::attention_k, Role::attention_v};
+  constexpr std::array kMlpInputs = {Role::mlp_gate, Role::mlp_up};
+  const auto norm = [&](const char* name, std::span<const Role> readers, const Residual& stream) {
+    return norm_for(b, readers, layer, s / name, stream, cfg);
+  };
+  auto [h, x] = norm("input_layernorm", kAttentionInputs, residual);
   const auto [attended, present] = self_attention(b, s / "self_attn", cfg, h, past, step, layer);
-  const auto [g, y] =
-      skip_rms_norm(b, s / "post_attention_layernorm", {x, attended}, cfg.hidden_size, cfg.rms_norm_eps);
+  auto [g, y] = norm("post_attention_layernorm", kMlpInputs, {x, attended});
   Value added = mlp(b, s / "mlp", cfg, g, step, layer);
   if (layer < static_cast<std::int64_t>(step.deepstack.size()))
     added = add(b.graph, s / "deepstack", added, step.deepstack[static_cast<std::size_t>(layer)]);

@@ -1,5 +1,7 @@
 #include "qwen3vl/text/text_graph.h"
 
+#include <array>
+
 #include "ops/cast.h"
 #include "ops/embedding_lookup.h"
 #include "ops/linear.h"
@@ -91,7 +93,8 @@ void build_text_graph(const Builder& b, const ModelConfig& config, const TextOpt
     residual = {pick(g, s / "last_token", residual.x, places), pick(g, s / "last_token", *residual.added, places)};
   }
   const Scope head("lm_head");
-  LinearInput normed(g, head, skip_rms_norm(b, s / "norm", residual, cfg.hidden_size, cfg.rms_norm_eps).first);
+  constexpr std::array kReaders = {Role::lm_head};
+  LinearInput normed = norm_for(b, kReaders, WeightUse::kNoLayer, s / "norm", residual, cfg).first;
   const Value logits = linear(b, head, Scope(cfg.head_weight()), normed, cfg.hidden_size, cfg.vocab_size, Role::lm_head,
                               options.accuracy_level);
 

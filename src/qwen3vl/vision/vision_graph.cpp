@@ -15,35 +15,52 @@ namespace {
 
 constexpr double kLayerNormEpsilon = 1e-6;  // fixed in Hugging Face's model, not in the config
 
-/// [rows, hidden] → [rows, hidden]; `frames` says how many rows attend to each other.
-Value attention(const Builder& b, const Scope& s, const VisionConfig& cfg, const Value& x,
+/// What a norm hands to the linear layer behind it.
+struct Normed {
+  Value x;
+  std::string balanced_by;  ///< the norm, when it is balanced for products of integers
+};
+
+Normed layer_norm_for(const Builder& b, Role next, const Scope& s, const Value& x, std::int64_t width) {
+  if (b.weights.encoding(next).format != Encoding::Format::w8a8)
+    return {layer_norm(b, s, x, width, kLayerNormEpsilon), ""};
+  return {layer_norm(b, s, x, width, kLayerNormEpsilon, NormOutput::balanced), s.path()};
+}
+
+/// [rows, hidden] → [rows, hidden]; `positions` says how many rows attend to each other.
+Value attention(const Builder& b, const Scope& s, const VisionConfig& cfg, const Normed& input,
                 const PatchPositions& positions) {
   Graph& g = b.graph;
-  const Value qkv = affine(b, s / "qkv", x, cfg.hidden_size, 3 * cfg.hidden_size, Role::vision_qkv);
+  const std::int64_t hidden = cfg.hidden_size;
+  const Value qkv =
+      affine(b, s / "qkv", input.x,
+             {.in = hidden, .out = 3 * hidden, .role = Role::vision_qkv, .balanced_by = input.balanced_by});
   const Value framed = reshape(g, s / "qkv", qkv, positions.framed_qkv_shape);  // [frames, h·w, 3·hidden]
   const std::vector<Value> parts = split(g, s / "qkv", framed, 3, 2);           // [frames, h·w, hidden] each
   const Value q = rotate(g, s / "q", parts[0], positions.rotary, cfg.num_heads);
   const Value k = rotate(g, s / "k", parts[1], positions.rotary, cfg.num_heads);
   const Value mixed = full_attention(g, s, q, k, parts[2], cfg.num_heads);
-  return affine(b, s / "proj", reshape(g, s, mixed, {-1, cfg.hidden_size}), cfg.hidden_size, cfg.hidden_size,
-                Role::vision_proj);
+  return affine(b, s / "proj", reshape(g, s, mixed, {-1, hidden}),
+                {.in = hidden, .out = hidden, .role = Role::vision_proj});
 }
 
-Value mlp(const Builder& b, const Scope& s, const VisionConfig& cfg, const Value& x) {
-  const Value wide = affine(b, s / "linear_fc1", x, cfg.hidden_size, cfg.intermediate_size, Role::vision_fc1);
-  return affine(b, s / "linear_fc2", gelu_tanh(b.graph, s / "act_fn", wide), cfg.intermediate_size, cfg.hidden_size,
-                Role::vision_fc2);
+Value mlp(const Builder& b, const Scope& s, const VisionConfig& cfg, const Normed& input) {
+  const std::int64_t hidden = cfg.hidden_size;
+  const std::int64_t inner = cfg.intermediate_size;
+  const Value wide = affine(b, s / "linear_fc1", input.x,
+                            {.in = hidden, .out = inner, .role = Role::vision_fc1, .balanced_by = input.balanced_by});
+  return affine(b, s / "linear_fc2", gelu_tanh(b.graph, s / "act_fn", wide),
+                {.in = inner, .out = hidden, .role = Role::vision_fc2});
 }
 
 /// [rows, hidden] → [rows, hidden]
 Value block(const Builder& b, const Scope& s, const VisionConfig& cfg, const Value& x,
             const PatchPositions& positions) {
   Graph& g = b.graph;
-  const Value attended =
-      add(g, s / "attn", x,
-          attention(b, s / "attn", cfg, layer_norm(b, s / "norm1", x, cfg.hidden_size, kLayerNormEpsilon), positions));
-  return add(g, s / "mlp", attended,
-             mlp(b, s / "mlp", cfg, layer_norm(b, s / "norm2", attended, cfg.hidden_size, kLayerNormEpsilon)));
+  const Normed first = layer_norm_for(b, Role::vision_qkv, s / "norm1", x, cfg.hidden_size);
+  const Value attended = add(g, s / "attn", x, attention(b, s / "attn", cfg, first, positions));
+  const Normed second = layer_norm_for(b, Role::vision_fc1, s / "norm2", attended, cfg.hidden_size);
+  return add(g, s / "mlp", attended, mlp(b, s / "mlp", cfg, second));
 }
 
 /// Rows that stand behind each other become one token: [rows, hidden] → [rows / merge², out_hidden]. The main merger
@@ -51,12 +68,16 @@ Value block(const Builder& b, const Scope& s, const VisionConfig& cfg, const Val
 Value patch_merger(const Builder& b, const Scope& s, const VisionConfig& cfg, const Value& x, bool norm_after_merge) {
   Graph& g = b.graph;
   const std::int64_t merged = cfg.merged_hidden_size();
-  Value y = x;
-  if (!norm_after_merge) y = layer_norm(b, s / "norm", y, cfg.hidden_size, kLayerNormEpsilon);
-  y = reshape(g, s, y, {-1, merged});
-  if (norm_after_merge) y = layer_norm(b, s / "norm", y, merged, kLayerNormEpsilon);
-  y = gelu_erf(g, s / "act_fn", affine(b, s / "linear_fc1", y, merged, merged, Role::vision_merger));
-  return affine(b, s / "linear_fc2", y, merged, cfg.out_hidden_size, Role::vision_merger);
+  const auto side_by_side = [&](const Value& rows) { return reshape(g, s, rows, {-1, merged}); };
+  const auto norm = [&](const Value& rows, std::int64_t width) {
+    return layer_norm_for(b, Role::vision_merger, s / "norm", rows, width);
+  };
+  Normed y = norm_after_merge ? norm(side_by_side(x), merged) : norm(x, cfg.hidden_size);
+  if (!norm_after_merge) y.x = side_by_side(y.x);
+  const Value wide = affine(b, s / "linear_fc1", y.x,
+                            {.in = merged, .out = merged, .role = Role::vision_merger, .balanced_by = y.balanced_by});
+  return affine(b, s / "linear_fc2", gelu_erf(g, s / "act_fn", wide),
+                {.in = merged, .out = cfg.out_hidden_size, .role = Role::vision_merger});
 }
 
 /// All frames of one image: patches [t·h·w, values] → [t·h·w / merge², (1+D)·H].
@@ -65,8 +86,9 @@ Value tower(const Builder& b, const Scope& s, const VisionConfig& cfg, const Val
   Graph& g = b.graph;
   const Shape conv = {cfg.hidden_size, cfg.in_channels, cfg.temporal_patch_size, cfg.patch_size, cfg.patch_size};
   // A convolution whose stride is its kernel is a linear layer on each patch.
-  const Value embedded = affine(b, s / "patch_embed" / "proj", patches, cfg.patch_values(), cfg.hidden_size,
-                                Role::vision_patch_embed, conv);
+  const Value embedded = affine(
+      b, s / "patch_embed" / "proj", patches,
+      {.in = cfg.patch_values(), .out = cfg.hidden_size, .role = Role::vision_patch_embed, .stored_shape = conv});
   const Value framed = reshape(g, s / "patch_embed", embedded, positions.framed_shape);  // [frames, h·w, hidden]
   Value x = reshape(g, s / "pos_embed", add(g, s / "pos_embed", framed, positions.embedding), {-1, cfg.hidden_size});
 
