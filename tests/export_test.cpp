@@ -455,7 +455,7 @@ TEST_F(Export, TiedWeightsOfOneEncodingAreStoredOnce) {
 TEST_F(Export, UsageErrors) {
   make(tiny());
   expect_refusal(2, "--components names \"audio\", expected vision, embedding or text", {"--components", "audio"});
-  expect_refusal(2, "--text is \"int3\", expected fp32, fp16, int8, int4, int2", {"--text", "int3"});
+  expect_refusal(2, "--text is \"int3\", expected fp32, fp16, int8, int4, int2, w8a8", {"--text", "int3"});
   expect_refusal(
       2, "--max-pixels is 10, but the checkpoint enlarges every picture to 65536 pixels at least (size.shortest_edge)",
       {"--max-pixels", "10"});

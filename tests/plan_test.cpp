@@ -187,10 +187,9 @@ TEST_F(Plan, RefusesWhatTheExportRefuses) {
   EXPECT_EQ(refusal(folder_ / "none", {"-q"}), "3 qwen3vl-export: " + (folder_ / "none/config.json").string() +
                                                    ": cannot open: No such file or directory\n");
   EXPECT_EQ(refusal(source, {"--recipe", "int3", "-q"}),
-            "2 qwen3vl-export: the recipe \"int3\" is not known; known are fp16, fp32, int4, int4-gptq, int4-mixed, "
-            "int4-rtn, "
-            "int4-small, int8, or "
-            "the path of a recipe file\n");
+            "2 qwen3vl-export: the recipe \"int3\" is not known; known are fp16, fp32, int4, int4-fast, int4-gptq, "
+            "int4-mixed, "
+            "int4-rtn, int4-small, int8, w8a8, or the path of a recipe file\n");
   EXPECT_EQ(refusal(source, {"--nonsense"}),
             "2 qwen3vl-export: The following argument was not expected: --nonsense; see qwen3vl-export plan --help\n");
   const CommandResult nothing = run_command({Q3VL_EXPORT_BINARY, "plan"});

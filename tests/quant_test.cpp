@@ -7,6 +7,7 @@
 #include <random>
 
 #include "base/half.h"
+#include "quant/balance.h"
 #include "quant/encoder.h"
 #include "quant/quantizer.h"
 #include "quant/weight_requests.h"
@@ -359,6 +360,45 @@ WeightRequests requests_over(std::map<std::string, StoredWeight> stored, Encodin
             return found == stored.end() ? std::nullopt : std::optional(found->second);
           },
           [encoding](const WeightUse&) { return encoding; }};
+}
+
+TEST(IntegerRows, AreCodesTimesARowsScale) {
+  constexpr std::int64_t kRows = 6;
+  constexpr std::int64_t kColumns = 50;
+  const Encoding w8a8{.format = Encoding::Format::w8a8};
+  const std::vector<float> values = random_values(kRows * kColumns, 5);
+  const Parts parts = encode(w8a8, values, kColumns);
+  ASSERT_EQ(parts.size(), 3U);
+  EXPECT_EQ(parts[2], std::vector<std::byte>(kRows)) << "zero points";
+  const std::vector<float> found = dequantized(w8a8, parts, kRows, kColumns);
+  for (std::int64_t row = 0; row < kRows; ++row) {
+    float scale = 0;
+    std::memcpy(&scale, parts[1].data() + 4 * row, 4);
+    for (std::int64_t i = row * kColumns; i < (row + 1) * kColumns; ++i) {
+      const auto at = static_cast<std::size_t>(i);
+      EXPECT_EQ(found[at], static_cast<float>(static_cast<std::int8_t>(parts[0][at])) * scale);
+      EXPECT_NEAR(found[at], values[at], 0.5001F * scale);
+    }
+  }
+}
+
+TEST(IntegerRows, AreBalancedBeforeTheyAreRounded) {
+  constexpr std::int64_t kColumns = 8;
+  const std::vector<float> values = random_values(3 * kColumns, 9);
+  const std::vector<float> balance = {1, 2, 0.5F, 4};  // once more for the second four columns
+  std::vector<float> balanced = values;
+  for (std::size_t i = 0; i < balanced.size(); ++i) balanced[i] *= balance[i % 4];
+  const Encoding w8a8{.format = Encoding::Format::w8a8};
+  InputStatistics inputs;
+  inputs.balance = balance;
+  EXPECT_EQ(encode(w8a8, values, kColumns, inputs), encode(w8a8, balanced, kColumns));
+}
+
+TEST(Balance, IsTheRootOfAChannelsSize) {
+  const std::vector<float> gain = {3, -16, 0, 0};
+  const std::vector<float> bias = {4, 0, 81, 0};
+  EXPECT_EQ(balance_of(gain, bias), (std::vector<float>{std::sqrt(5.0F), 4, 9, 1e-6F}));
+  EXPECT_EQ(balance_of(gain, {}), (std::vector<float>{std::sqrt(3.0F), 4, 1e-6F, 1e-6F}));
 }
 
 TEST(WeightRequests, GatherEveryFault) {

@@ -146,6 +146,34 @@ TEST_F(QuantizedExport, ImportanceChangesWhatItIsSaidToAndNoMore) {
   EXPECT_TRUE(verified(folder_ / "weighed", {"--checks", "graph,weights"})["ok"]);
 }
 
+/// Rows of the tower whose channels differ by a factor of ten and more, as those of trained ones do.
+TEST_F(QuantizedExport, AnInt8TowerKeepsItsFeaturesThroughOutlierChannels) {
+  SynthOptions options = tiny();
+  options.edit_tensors = [](std::vector<SynthTensor>& tensors) {
+    for (SynthTensor& tensor : tensors)
+      if (tensor.name.starts_with("model.visual") && tensor.name.find("norm") != std::string::npos &&
+          tensor.name.ends_with(".weight")) {
+        tensor.heavy_tails = true;
+        tensor.mean = 0;
+        tensor.standard_deviation = 1;
+      }
+  };
+  fs::remove_all(checkpoint_);
+  make(options);
+  const fs::path package = folder_ / "tower";
+  ASSERT_EQ(run(package, {"--components", "vision", "--vision", "int8", "-q"}).exit_code, 0);
+  const json report = verified(package, {});
+  EXPECT_LT(report["numerics"]["largest_error"], 1e-4) << "with float activations";
+  int outputs = 0;
+  for (const json& row : report["quality"]["components"]) {
+    if (row["value"] == "weights") continue;
+    EXPECT_GT(row["cosine"], 0.999) << row["value"];
+    EXPECT_LT(row["cosine"], 0.9999999) << row["value"] << ": activations are quantised";
+    ++outputs;
+  }
+  EXPECT_EQ(outputs, 4) << "features and three DeepStack levels";
+}
+
 TEST_F(QuantizedExport, GptqLosesLessThanGridOnTextsLikeItsCalibration) {
   const fs::path data = texts(1);
   const fs::path plain = package("plain", {});

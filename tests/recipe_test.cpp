@@ -72,6 +72,33 @@ TEST(Recipes, GiveEachRoleItsEncoding) {
   }
 }
 
+TEST(Recipes, TheFastOnesComputeTheTowerInIntegers) {
+  const Encoding w8a8{.format = Encoding::Format::w8a8};
+  const Encoding int4 = blocks(4, 128, "grid", true);
+  for (const auto& [name, layers, head] : {std::tuple("w8a8", w8a8, kInt8), std::tuple("int4-fast", int4, int4)}) {
+    SCOPED_TRACE(name);
+    const Recipe recipe = resolve_recipe(name, {});
+    const EncodingPolicy policy = recipe.policy(kLayers);
+    for (const Role role : kLayerRoles) EXPECT_EQ(policy({role, 17}), layers) << name_of(role);
+    EXPECT_EQ(policy(Role::lm_head), head);
+    EXPECT_EQ(policy(Role::embedding), head);
+    for (const Role role :
+         {Role::vision_qkv, Role::vision_proj, Role::vision_fc1, Role::vision_fc2, Role::vision_merger})
+      EXPECT_EQ(policy(role), w8a8) << name_of(role);
+    for (const Role role : {Role::vision_patch_embed, Role::vision_table, Role::vision_vector})
+      EXPECT_EQ(policy(role), Encoding{}) << name_of(role);
+    EXPECT_EQ(recipe.accuracy_level, 4);
+  }
+}
+
+TEST(Recipes, RulesReachTheTower) {
+  const auto policy =
+      resolve_recipe("fp32", {.vision = "int8", .tensors = {"vision_fc2=fp16", "vision_qkv=fp32"}}).policy(kLayers);
+  EXPECT_EQ(policy(Role::vision_fc2).format, Encoding::Format::float16);
+  EXPECT_EQ(policy(Role::vision_qkv), Encoding{});
+  EXPECT_EQ(policy(Role::vision_fc1).format, Encoding::Format::w8a8);
+}
+
 TEST(Recipes, MixedIsInt8WhereItPays) {
   const EncodingPolicy policy = resolve_recipe("int4-mixed", {}).policy(kLayers);
   for (const Role role : kLayerRoles)
@@ -134,14 +161,12 @@ TEST_F(RecipeFile, AResolvedRecipeIsARecipe) {
 
 TEST_F(RecipeFile, UnknownThingsAreRefused) {
   EXPECT_EQ(refusal_of("int5", {}),
-            "the recipe \"int5\" is not known; known are fp16, fp32, int4, int4-gptq, int4-mixed, int4-rtn, "
-            "int4-small, int8, or "
-            "the path "
-            "of a recipe file");
+            "the recipe \"int5\" is not known; known are fp16, fp32, int4, int4-fast, int4-gptq, int4-mixed, "
+            "int4-rtn, int4-small, int8, w8a8, or the path of a recipe file");
   EXPECT_EQ(refusal_of("./none.json", {}), "./none.json: cannot open: No such file or directory");
   EXPECT_EQ(refusal_of("int4", {.target = "tpu"}), "--target is \"tpu\", expected cpu, the only target there is");
-  EXPECT_EQ(refusal_of("int4", {.text = "int3"}), "--text is \"int3\", expected fp32, fp16, int8, int4, int2");
-  EXPECT_EQ(refusal_of("int4", {.vision = "int8"}), "--vision is \"int8\", expected fp32, fp16");
+  EXPECT_EQ(refusal_of("int4", {.text = "int3"}), "--text is \"int3\", expected fp32, fp16, int8, int4, int2, w8a8");
+  EXPECT_EQ(refusal_of("int4", {.vision = "int4"}), "--vision is \"int4\", expected fp32, fp16 or int8");
   EXPECT_EQ(refusal_of("int4", {.logits = "none"}), "--logits is \"none\", expected last or all");
   EXPECT_EQ(refusal_of("int4", {.block_size = 48}),
             "the block size is 48, expected one of 16, 32, 64, 128, 256: ONNX Runtime's MatMulNBits takes no other");
@@ -187,7 +212,8 @@ TEST_F(RecipeFile, SlowCombinationsAreRefused) {
 
 TEST_F(RecipeFile, SpecsAndRulesThatAreNoneAreRefused) {
   const std::string grammar =
-      ", expected fp32, fp16, or int8, int4 or int2 with -blockN, -grid|rtn|kquant|hqq|gptq and -sym or -asym behind "
+      ", expected fp32, fp16, w8a8, or int8, int4 or int2 with -blockN, -grid|rtn|kquant|hqq|gptq and -sym or -asym "
+      "behind "
       "it, "
       "in that order and each if wanted, as in int4-block64-grid-asym";
   for (const char* spec : {"int4-grid-block64", "int4-block", "int4-", "fp16-grid", "int4-block64x", "int4-asym-grid"})
@@ -196,14 +222,24 @@ TEST_F(RecipeFile, SpecsAndRulesThatAreNoneAreRefused) {
             "hqq is asymmetric alone: it is the zero point that it moves");
   EXPECT_EQ(refusal_of("int4", {.tensors = {"mlp_down"}}),
             "--tensor is \"mlp_down\", expected ROLE=SPEC or ROLE@LAYERS=SPEC, as in mlp_down@0..3,-1=int8");
-  EXPECT_EQ(refusal_of("int4", {.tensors = {"norm=int8"}}),
-            "--tensor names the role \"norm\", expected one of attention_q, attention_k, attention_v, attention_o, "
-            "mlp_gate, mlp_up, mlp_down, lm_head, embedding");
+  EXPECT_EQ(
+      refusal_of("int4", {.tensors = {"norm=int8"}}),
+      "--tensor names the role \"norm\", expected one of attention_q, attention_k, attention_v, attention_o, "
+      "mlp_gate, mlp_up, mlp_down, lm_head, embedding, vision_qkv, vision_proj, vision_fc1, vision_fc2, vision_merger");
   EXPECT_EQ(refusal_of("int4", {.tensors = {"mlp_up@1..x=int8"}}),
             "--tensor has the layers \"1..x\", expected a number, or two with .. between them; -1 is the last");
-  EXPECT_EQ(refusal_of("int4", {.tensors = {"lm_head@3=int8"}}), "--tensor gives layers to lm_head, which is in none");
+  EXPECT_EQ(refusal_of("int4", {.tensors = {"lm_head@3=int8"}}),
+            "--tensor gives layers to lm_head, which has none of the language model's");
   EXPECT_EQ(refusal_of("int4", {.tensors = {"mlp_up=int9"}}),
-            "--tensor of mlp_up is \"int9\", expected fp32, fp16, int8, int4, int2");
+            "--tensor of mlp_up is \"int9\", expected fp32, fp16, int8, int4, int2, w8a8");
+  EXPECT_EQ(refusal_of("int4", {.tensors = {"vision_qkv@0=w8a8"}}),
+            "--tensor gives layers to vision_qkv, which has none of the language model's");
+  EXPECT_EQ(refusal_of("int4", {.tensors = {"vision_fc1=int8-sym"}}),
+            "the recipe int4 gives int8-block128-rtn-sym to vision_fc1, expected fp32, fp16 or w8a8: the visual tower "
+            "has no weights in blocks");
+  EXPECT_EQ(
+      refusal_of("int4", {.embedding = "w8a8"}),
+      "the recipe int4 gives w8a8 to the embedding, which is looked up and multiplied by nothing; int8 is for it");
   EXPECT_EQ(refusal_of("int4", {.importance = "much"}),
             "--importance is \"much\", expected none, weights or calibration");
   const auto file = [](const char* part) {

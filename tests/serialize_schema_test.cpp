@@ -174,6 +174,20 @@ TEST(FusedMatMul, InfersAndHoldsItsRules) {
   EXPECT_EQ(c.with("float[8,64] W", "double[8,64] W"), "(op_type:FusedMatMul): B has inconsistent type tensor(double)");
 }
 
+TEST(QGemm, InfersAndHoldsItsRules) {
+  const Case c{"uint8[M,64] A, float a, uint8 z, int8[8,64] W, float[8] s, int8[8] o",
+               "Y = com.microsoft.QGemm<transB=1>(A, a, z, W, s, o)"};
+  EXPECT_EQ(c.good(), "Y: FLOAT[M, 8]");
+  EXPECT_EQ(c.with("transB=1", "transB=0"), "QGemm: the inner sizes differ: A is [M, 64], op(B) is [8, 64]");
+  EXPECT_EQ(c.with("transB=1", "transA=1,transB=1"), "QGemm: transA is not 0");
+  EXPECT_EQ(c.with("uint8[M,64]", "uint8[M,2,64]"),
+            "QGemm: A is [M, 2, 64] and B is [8, 64], expected rank 2 for both");
+  EXPECT_EQ(c.with("float[8] s", "float[9] s"), "QGemm: b_scale is [9], expected [8]: [N]");
+  EXPECT_EQ(c.with("int8[8] o", "int8 o"), "QGemm: b_zero_point is [], expected [8]: [N]");
+  EXPECT_EQ(c.with("uint8[M,64] A", "float[M,64] A"),
+            "(op_type:QGemm): A typestr: TA, has unsupported type: tensor(float)");
+}
+
 TEST(SkipSimplifiedLayerNormalization, InfersAndHoldsItsRules) {
   const Case c{"float[B,S,64] x, float[B,S,64] skip, float[64] gamma",
                "Y, , , sum = com.microsoft.SkipSimplifiedLayerNormalization<epsilon=0.000001>(x, skip, gamma)"};

@@ -53,6 +53,10 @@ INSTANTIATE_TEST_SUITE_P(
                     Sound{"tiny-a", {"--logits", "all"}}, Sound{"tiny-a", {"--components", "text"}},
                     Sound{"tiny-a", {"--components", "text", "--embedding", "int4", "--logits", "all"}},
                     Sound{"tiny-a", {"--components", "vision"}}, Sound{"tiny-a", {"--components", "vision,text"}},
+                    Sound{"tiny-a", {"--recipe", "w8a8"}}, Sound{"odd", {"--recipe", "w8a8"}},
+                    Sound{"tiny-a",
+                          {"--recipe", "fp32", "--components", "text", "--tensor", "attention_q=w8a8", "--tensor",
+                           "lm_head=w8a8"}},
                     Sound{"odd", {"--block-size", "16"}}, Sound{"odd", {"--recipe", "fp32"}}, Sound{"plain Qwen3", {}},
                     Sound{"shapes", {}}),
     [](const auto& sound) {

@@ -20,7 +20,7 @@ struct ExportRequest {
   std::string target;
   std::string text;       ///< a spec, as in "int4" or "int4-block64-grid-asym"; docs/RECIPES.md
   std::string embedding;  ///< a spec
-  std::string vision;     ///< fp16, fp32
+  std::string vision;     ///< fp32, fp16, int8
   std::string logits;     ///< last, all
   int block_size = 0;
   std::vector<std::string> tensors;     ///< rules ROLE[@LAYERS]=SPEC, the last that covers a tensor counts

@@ -28,7 +28,7 @@ struct Recipe {
   int accuracy_level = 0;  ///< of MatMulNBits; 0 unless some matrix of the language model is quantised
   Logits logits = Logits::last;
   TensorSpec embedding;
-  Precision vision = Precision::fp32;
+  Precision vision = Precision::fp32;  ///< fp32, fp16 or w8a8
   std::vector<TensorRule> tensors;  ///< of those that cover a tensor the last one counts
   ImportanceSource importance = ImportanceSource::none;
 
@@ -50,7 +50,7 @@ struct RecipeOverrides {
   std::string target = {};
   std::string text = {};                  ///< a spec; it replaces the recipe's rules for tensors too
   std::string embedding = {};             ///< a spec
-  std::string vision = {};                ///< fp32, fp16
+  std::string vision = {};                ///< fp32, fp16, int8
   std::string logits = {};                ///< last, all
   int block_size = 0;                     ///< of everything that is quantised
   std::vector<std::string> tensors = {};  ///< rules, after the recipe's
