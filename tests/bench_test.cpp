@@ -184,6 +184,23 @@ TEST_F(Bench, NumbersHangTogether) {
                (report["rounds"][0]["bandwidth"].get<double>() + report["rounds"][1]["bandwidth"].get<double>()) / 2);
 }
 
+TEST_F(Bench, MatricesAreMeasuredAloneInEveryEncoding) {
+  for (const char* recipe : {"int4", "w8a8", "fp32"}) {
+    SCOPED_TRACE(recipe);
+    const json report = bench({package(true, {"--recipe", recipe, "--components", "text"})},
+                              {"--prompts", "9", "--tokens", "5", "--rounds", "1", "--repeats", "1", "--matrices"});
+    ASSERT_THAT(names_of(report["measurements"]), ElementsAre("load model", "prompt 9", "decode 9 5", "matrices 5"));
+    const json& numbers = report["rounds"][0]["measurements"];
+    const json& step = numbers[2]["numbers"];
+    const json& alone = numbers[3]["numbers"];
+    EXPECT_THAT(keys(alone), ElementsAre("seconds", "step_seconds", "tokens_per_second"));
+    EXPECT_GT(alone["step_seconds"], 0);
+    expect_equal(alone["tokens_per_second"].get<double>() * alone["seconds"].get<double>(), 5);
+    expect_equal(step["percent_of_matrices"].get<double>(),
+                 100 * alone["step_seconds"].get<double>() / step["step_seconds"].get<double>());
+  }
+}
+
 TEST_F(Bench, TwoPackagesTakeTurns) {
   const fs::path& whole = package(true);
   const fs::path& text = package(true, {"--components", "text"});

@@ -19,6 +19,7 @@ struct BenchRequest {
   int repeats = 3;                             ///< of a picture or a prompt, of which the median counts
   int threads = 0;                             ///< of ONNX Runtime's operators; 0: one a physical core
   std::string cache;                           ///< shared, growing; empty: as genai_config.json says
+  bool matrices = false;                       ///< of model.onnx: whether they are measured alone as well
 };
 
 struct BenchNumber {
@@ -28,11 +29,11 @@ struct BenchNumber {
 
 /// One thing that was measured. What does not belong to its phase is empty or 0.
 struct BenchMeasurement {
-  std::string phase;         ///< load, vision, prompt, decode, first_token
+  std::string phase;         ///< load, vision, prompt, decode, first_token, matrices
   std::string graph;         ///< of load: vision, embedding, model
   std::int64_t patches = 0;  ///< of vision and first_token
   std::int64_t prompt = 0;   ///< of prompt, decode and first_token: its length in tokens
-  std::int64_t tokens = 0;   ///< of decode: steps
+  std::int64_t tokens = 0;   ///< of decode and matrices: steps
   std::vector<BenchNumber> numbers;
 
   /// The same thing was measured.

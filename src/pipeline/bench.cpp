@@ -18,6 +18,7 @@
 #include "pipeline/bandwidth.h"
 #include "pipeline/process.h"
 #include "runtime/pipeline.h"
+#include "serialize/lone_matrices.h"
 #include "serialize/model_summary.h"
 
 namespace q3vl {
@@ -128,6 +129,7 @@ class Round {
     feed_text(kWarmUpTokens, warm_up);
     for (const std::int64_t length : request_.prompts) measure_text(length);
     if (!plan_.grids.empty()) measure_first_token(plan_.grids.front(), request_.prompts.front());
+    if (request_.matrices) measure_matrices();
     return {.processor = processor_name(),
             .processors = available_processors(),
             .onnxruntime = runtime_.version(),
@@ -286,6 +288,36 @@ class Round {
     found.prompt = length;
     found.numbers = {{"seconds", median(times)}};
     add_memory(found, peak);
+  }
+
+  /// The decoder's matrices by themselves, one row each, and which part of each step they are.
+  void measure_matrices() {
+    const LoneMatrices alone = lone_matrices(config_.decoder.file);
+    const Session session(runtime_, alone.model, config_.decoder.file.parent_path(),
+                          config_.decoder.file.filename().string() + "'s matrices",
+                          {.intra_op_threads = request_.threads});
+    NamedTensors inputs;
+    for (const LoneMatrices::Input& input : alone.inputs) {
+      Shape shape = input.leading;
+      shape.insert(shape.end(), {1, input.width});
+      inputs[input.name] = HostTensor::zeros(input.type, shape);
+    }
+    session.run(inputs);
+    std::vector<double> times(static_cast<std::size_t>(request_.tokens));
+    for (double& time : times) time = seconds_of([&] { session.run(inputs); });
+    const double step = median(times);
+    for (BenchMeasurement& measurement : measurements_)
+      if (measurement.phase == "decode")
+        measurement.numbers.push_back({"percent_of_matrices", 100 * step / number(measurement, "step_seconds")});
+    BenchMeasurement& found = add("matrices");
+    found.tokens = request_.tokens;
+    const double seconds = std::accumulate(times.begin(), times.end(), 0.0);
+    found.numbers = {
+        {"seconds", seconds}, {"step_seconds", step}, {"tokens_per_second", per_second(request_.tokens, seconds)}};
+  }
+
+  static double number(const BenchMeasurement& measurement, const std::string& name) {
+    return std::ranges::find(measurement.numbers, name, &BenchNumber::name)->value;
   }
 
   /// A picture of `places` tokens, and text behind it, `length` tokens in all.

@@ -29,7 +29,7 @@ struct Recipe {
   Logits logits = Logits::last;
   TensorSpec embedding;
   Precision vision = Precision::fp32;  ///< fp32, fp16 or w8a8
-  std::vector<TensorRule> tensors;  ///< of those that cover a tensor the last one counts
+  std::vector<TensorRule> tensors;     ///< of those that cover a tensor the last one counts
   ImportanceSource importance = ImportanceSource::none;
 
   /// What each weight of a model of `layer_count` layers is stored as.

@@ -74,6 +74,8 @@ int bench_command(int argc, char** argv) {
   add_count("--threads", request.threads, "Threads of ONNX Runtime's operators (one a physical core)", "N");
   app.add_option("--cache", request.cache, "How keys and values are kept: shared, growing (as genai_config.json says)")
       ->type_name("MODE");
+  app.add_flag("--matrices", request.matrices,
+               "Run model.onnx's matrices alone as well: what a step cannot be faster than. Holds them twice");
   app.add_option("--onnxruntime", request.onnxruntime,
                  "The libonnxruntime.so to run it in (the one found when this was built)")
       ->type_name("FILE");

@@ -30,6 +30,7 @@ constexpr std::array kShown = {Shown{"seconds", "time", "s", 1, 3},
                                Shown{"step_seconds", "step", "ms", 1e3, 1},
                                Shown{"bound_tokens_per_second", "bound", "tokens/s", 1, 1},
                                Shown{"percent_of_bound", "of bound", "%", 1, 1},
+                               Shown{"percent_of_matrices", "of matrices", "%", 1, 1},
                                Shown{"memory_bytes", "memory", "MB", 1e-6, 1},
                                Shown{"resident_bytes", "resident", "MB", 1e-6, 1}};
 
@@ -44,6 +45,7 @@ const std::array kColumns = {Column{"s", {"seconds"}},
                              Column{"ms a step", {"step_seconds"}},
                              Column{"bound per s", {"bound_tokens_per_second"}},
                              Column{"% of bound", {"percent_of_bound"}},
+                             Column{"% of alone", {"percent_of_matrices"}},
                              Column{"MB", {"memory_bytes", "resident_bytes"}}};
 constexpr int kNumberWidth = 11;
 
@@ -52,6 +54,7 @@ std::string title_of(const BenchMeasurement& found) {
   if (found.phase == "vision") return fmt::format("picture, {} patches", found.patches);
   if (found.phase == "prompt") return fmt::format("prompt, {} tokens", found.prompt);
   if (found.phase == "decode") return fmt::format("{} tokens after {}", found.tokens, found.prompt);
+  if (found.phase == "matrices") return fmt::format("{} times the matrices alone", found.tokens);
   return fmt::format("first token, {} patches in {} tokens", found.patches, found.prompt);
 }
 
@@ -93,16 +96,26 @@ std::size_t title_width(const std::vector<BenchMeasurement>& measurements) {
   return width;
 }
 
+/// Those that have something to say.
+std::vector<Column> columns_of(const BenchReport& report, const std::vector<BenchMeasurement>& measurements) {
+  std::vector<Column> columns(kColumns.begin(), kColumns.end());
+  std::erase_if(columns, [&](const Column& column) {
+    return std::ranges::all_of(measurements, [&](const auto& found) { return cell(report, found, column).empty(); });
+  });
+  return columns;
+}
+
 /// A line a measurement.
 void print_alone(const BenchReport& report) {
   const std::vector<BenchMeasurement> measurements = measurements_of(report);
+  const std::vector<Column> columns = columns_of(report, measurements);
   const std::size_t width = title_width(measurements);
   fmt::print("{:<{}}", fmt::format("median of {}", report.rounds), width);
-  for (const Column& column : kColumns) fmt::print("  {:>{}}", column.title, kNumberWidth);
+  for (const Column& column : columns) fmt::print("  {:>{}}", column.title, kNumberWidth);
   fmt::print("\n");
   for (const BenchMeasurement& measurement : measurements) {
     std::string line = fmt::format("{:<{}}", title_of(measurement), width);
-    for (const Column& column : kColumns)
+    for (const Column& column : columns)
       line += fmt::format("  {:>{}}", cell(report, measurement, column), kNumberWidth);
     fmt::print("{}\n", line.substr(0, line.find_last_not_of(' ') + 1));
   }

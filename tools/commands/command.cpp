@@ -54,7 +54,9 @@ void add_package_options(CLI::App& app, ExportRequest& request) {
          "--text", request.text,
          "Weights of the text decoder: int4, int8, int2, fp16, fp32, or more words as in int4-block64-grid-asym")
       ->type_name("SPEC");
-  app.add_option("--vision", request.vision, "The visual tower: weights as fp32 or fp16, or int8 weights times int8 activations")->type_name("PRECISION");
+  app.add_option("--vision", request.vision,
+                 "The visual tower: weights as fp32 or fp16, or int8 weights times int8 activations")
+      ->type_name("PRECISION");
   app.add_option("--embedding", request.embedding, "Weights of the token embedding, as --text")->type_name("SPEC");
   app.add_option("--tensor", request.tensors,
                  "Weights of one role, in some layers (0..3,-1: -1 is the last): mlp_down@0..3=int8; may be repeated")
