@@ -81,7 +81,7 @@ TEST(Recipes, TheFastOnesComputeTheTowerInIntegers) {
     const EncodingPolicy policy = recipe.policy(kLayers);
     for (const Role role : kLayerRoles) EXPECT_EQ(policy({role, 17}), layers) << name_of(role);
     EXPECT_EQ(policy(Role::lm_head), head);
-    EXPECT_EQ(policy(Role::embedding), head);
+    EXPECT_EQ(policy(Role::embedding), kInt8);
     for (const Role role :
          {Role::vision_qkv, Role::vision_proj, Role::vision_fc1, Role::vision_fc2, Role::vision_merger})
       EXPECT_EQ(policy(role), w8a8) << name_of(role);

@@ -14,7 +14,8 @@ namespace {
 
 std::string_view layout_of(const Encoding& encoding) {
   if (encoding.format == Encoding::Format::w8a8)
-    return "QGemm with transB: data int8 [rows, columns]; scales float32 [rows]; zero points int8 [rows], all 0";
+    return "QGemm with transB: data int8 [rows, columns]; scales float32 [rows]; zero points int8 [rows], all 0; "
+           "columns times the balance of the norm before them, where one is";
   if (!encoding.quantized()) return "row-major, as in the checkpoint";
   if (encoding.symmetric)
     return "MatMulNBits: data uint8 [rows, blocks, block_size*bits/8], low bits first, zero point 2^(bits-1); scales "
