@@ -87,6 +87,7 @@ constexpr int kFloat = onnx::TensorProto::FLOAT;
 constexpr int kHalf = onnx::TensorProto::FLOAT16;
 constexpr int kInt64 = onnx::TensorProto::INT64;
 constexpr int kInt32 = onnx::TensorProto::INT32;
+constexpr int kInt8 = onnx::TensorProto::INT8;
 
 /// A package in memory: two layers, two heads of 32 in the cache, hidden size 64 and one DeepStack level.
 struct Package {
@@ -224,6 +225,19 @@ TEST(GenaiContract, AcceptsWhatTheRuntimeAccepts) {
   resize(p, "model.onnx", "logits", 1, "sequence");
   std::erase_if(p.models["model.onnx"].inputs, [](const TensorInfo& v) { return v.name == "position_ids"; });
   EXPECT_EQ(p.findings(), Findings{});
+}
+
+TEST(GenaiContract, AcceptsACacheOfInt8AltogetherOrNotAtAll) {
+  Package p = multimodal_package();
+  for (auto* values : {&p.models["model.onnx"].inputs, &p.models["model.onnx"].outputs})
+    for (TensorInfo& value : *values)
+      if (value.name.ends_with(".key") || value.name.ends_with(".value")) value.type = kInt8;
+  EXPECT_EQ(p.findings(), Findings{});
+  p.models["model.onnx"].find("present.1.value").type = kFloat;
+  ASSERT_EQ(p.findings().size(), 1U);
+  EXPECT_EQ(p.findings()[0],
+            "model.onnx: present.1.value is float32 [batch, 2, total, 32], expected the type, heads and head size of "
+            "past_key_values.0.key, int8 [batch, 2, past, 32]");
 }
 
 struct Fault {

@@ -394,6 +394,23 @@ TEST(IntegerRows, AreBalancedBeforeTheyAreRounded) {
   EXPECT_EQ(encode(w8a8, values, kColumns, inputs), encode(w8a8, balanced, kColumns));
 }
 
+TEST(RowNorms, AreTheLengthsOfTheBalancedRows) {
+  const Encoding norms{.format = Encoding::Format::row_norms};
+  const auto parts = encoded_parts(norms, DataType::bfloat16, 3, 2);
+  ASSERT_EQ(parts.size(), 1U);
+  EXPECT_EQ(parts[0].suffix, "row_norms");
+  EXPECT_EQ(parts[0].type, DataType::float32);
+  EXPECT_EQ(parts[0].shape, (Shape{3}));
+  EXPECT_EQ(parts[0].row_bytes, 4U);
+  std::vector<float> found(3);
+  const std::vector<std::span<std::byte>> views = {std::as_writable_bytes(std::span(found))};
+  const std::vector<float> values = {1.5F, -4, 0, 0, 6, 1};
+  InputStatistics inputs;
+  inputs.balance = {-2, 1};  // gains may be negative
+  EXPECT_EQ(encode_rows(norms, stored(values, 2), inputs, views), 0);
+  EXPECT_EQ(found, (std::vector<float>{5, 0, std::sqrt(145.0F)}));
+}
+
 TEST(Balance, IsTheRootOfAChannelsSize) {
   const std::vector<float> gain = {3, -16, 0, 0};
   const std::vector<float> bias = {4, 0, 81, 0};

@@ -82,6 +82,20 @@ TEST_F(QuantizedExport, RulesReachTheTensorsThatTheyName) {
   EXPECT_TRUE(report["ok"]) << report;
 }
 
+TEST_F(QuantizedExport, AnInt8CacheIsProvenAndRecorded) {
+  const fs::path out = package("out", {"--kv-cache", "int8", "--recipe", "int8"});
+  const json found = manifest(out);
+  EXPECT_EQ(found["recipe"]["text"]["kv_cache"], "int8");
+  EXPECT_EQ(found["roles"]["value_norms"]["encoding"], "row_norms");
+  EXPECT_EQ(found["roles"]["value_norms"]["weights"], 4);
+  EXPECT_EQ(tree(package("again", {"--recipe", out / "manifest.json"})), tree(out));
+  const json report = verified(out, {});
+  for (const char* check : {"graph", "weights", "numerics", "quality"}) EXPECT_TRUE(report[check]["ok"]) << report;
+  EXPECT_FALSE(manifest(package("float", {}))["recipe"]["text"].contains("kv_cache"));
+  expect_refused({Q3VL_EXPORT_BINARY, checkpoint_, "-o", out_, "--kv-cache", "fp16"}, 2,
+                 "--kv-cache is \"fp16\", expected float or int8");
+}
+
 TEST_F(QuantizedExport, LayersThatAreNotThereAreRefused) {
   expect_refused({Q3VL_EXPORT_BINARY, checkpoint_, "-o", out_, "--tensor", "mlp_down@4=int8"}, 2,
                  "the rule mlp_down@4=int8-block128-rtn-sym names the layers 4, but the model has layers 0 to 3");

@@ -151,6 +151,19 @@ TEST_F(RecipeFile, OverridesChangeWhatTheyName) {
   EXPECT_EQ(resolve_recipe("int4", {.block_size = 16}).policy(kLayers)(Role::lm_head), blocks(8, 16, "rtn", true));
 }
 
+TEST_F(RecipeFile, TheCacheIsOfFloatsUnlessTold) {
+  EXPECT_EQ(resolve_recipe("int4", {}).kv_cache, KvCacheType::floats);
+  EXPECT_EQ(resolve_recipe("int4", {.kv_cache = "float"}).to_json(), resolve_recipe("int4", {}).to_json());
+  EXPECT_FALSE(resolve_recipe("int4", {}).to_json()["text"].contains("kv_cache"));
+  const Recipe recipe = resolve_recipe("int4", {.kv_cache = "int8"});
+  EXPECT_EQ(recipe.to_json()["text"]["kv_cache"], "int8");
+  std::ofstream(path_) << recipe.to_json().dump();
+  EXPECT_EQ(resolve_recipe(path_.string(), {}).kv_cache, KvCacheType::int8);
+  EXPECT_EQ(resolve_recipe(path_.string(), {.kv_cache = "float"}).kv_cache, KvCacheType::floats);
+  for (const char* name : {"int4", "fp32"})
+    EXPECT_EQ(resolve_recipe(name, {}).policy(kLayers)({Role::value_norms, 3}).format, Encoding::Format::row_norms);
+}
+
 TEST_F(RecipeFile, AResolvedRecipeIsARecipe) {
   const Recipe first = resolve_recipe(
       "int4-mixed",
@@ -168,6 +181,11 @@ TEST_F(RecipeFile, UnknownThingsAreRefused) {
   EXPECT_EQ(refusal_of("int4", {.text = "int3"}), "--text is \"int3\", expected fp32, fp16, int8, int4, int2, w8a8");
   EXPECT_EQ(refusal_of("int4", {.vision = "int4"}), "--vision is \"int4\", expected fp32, fp16 or int8");
   EXPECT_EQ(refusal_of("int4", {.logits = "none"}), "--logits is \"none\", expected last or all");
+  EXPECT_EQ(refusal_of("int4", {.kv_cache = "int4"}), "--kv-cache is \"int4\", expected float or int8");
+  EXPECT_EQ(
+      refusal(
+          R"({"target": "cpu", "text": {"precision": "fp32", "logits": "last", "kv_cache": "fp16"}, "embedding": {"precision": "fp32"}, "vision": {"precision": "fp32"}})"),
+      "text.kv_cache is \"fp16\", expected float or int8");
   EXPECT_EQ(refusal_of("int4", {.block_size = 48}),
             "the block size is 48, expected one of 16, 32, 64, 128, 256: ONNX Runtime's MatMulNBits takes no other");
   EXPECT_EQ(refusal_of("fp32", {.block_size = 32}),
@@ -182,7 +200,7 @@ TEST_F(RecipeFile, UnknownThingsAreRefused) {
           R"({"target": "cpu", "text": {"precision": "fp32", "bits": 4, "logits": "last"}, "embedding": {"precision": "fp32"}, "vision": {"precision": "fp32"}})"),
       origin() +
           "text.bits is not a known key; known here: precision, block_size, quantizer, symmetric, accuracy_level, "
-          "logits");
+          "logits, kv_cache");
   EXPECT_EQ(
       refusal(
           R"({"target": "cpu", "text": {"precision": "int4", "quantizer": "best", "logits": "last"}, "embedding": {"precision": "fp32"}, "vision": {"precision": "fp32"}})"),

@@ -277,7 +277,41 @@ TEST(GroupQueryAttention, HoldsItsRules) {
   EXPECT_EQ(c.with("num_heads=4,", "num_heads=0,"), "GroupQueryAttention: num_heads is 0, expected 1 or more");
   EXPECT_EQ(c.with("k, v, pk", "k, , pk"), "GroupQueryAttention: key is given without value");
   EXPECT_EQ(c.with("pk, pv, lens", ", pv, lens"), "GroupQueryAttention: past_value is given without past_key");
-  EXPECT_EQ(c.with(", total)", ")"), "Node () has input size 6 not in range [min=7, max=12].");
+  EXPECT_EQ(c.with(", total)", ")"), "Node () has input size 6 not in range [min=7, max=14].");
+}
+
+TEST(GroupQueryAttention, HoldsTheRulesOfAnInt8Cache) {
+  const Case c{
+      "float[B,S,128] q, float[B,S,64] k, float[B,S,64] v, int8[B,2,P,32] pk, int8[B,2,P,32] pv, "
+      "int32[B] lens, int32 total, float[1,2,1,32] ks, float[1,2,1,32] vs",
+      "Y, nk, nv = com.microsoft.GroupQueryAttention<num_heads=4,kv_num_heads=2,k_quant_type=\"PER_CHANNEL\","
+      "v_quant_type=\"PER_CHANNEL\",kv_cache_bit_width=8>(q, k, v, pk, pv, lens, total, , , , , , ks, vs)"};
+  EXPECT_EQ(c.good(), "Y: FLOAT[B, S, 128]; nk: INT8[B, 2, ?, 32]; nv: INT8[B, 2, ?, 32]");
+  EXPECT_EQ(c.with("float[1,2,1,32] ks", "float[2,32] ks"),
+            "GroupQueryAttention: k_scale is [2, 32], expected [1, 2, 1, 32]: [1, kv_num_heads, 1, head_size]");
+  EXPECT_EQ(c.with("float[1,2,1,32] vs", "float[1] vs"),
+            "GroupQueryAttention: v_scale is [1], expected [1, 2, 1, 32]: [1, kv_num_heads, 1, head_size]");
+  EXPECT_EQ(c.with("ks, vs)", "ks)"), "GroupQueryAttention: k_scale is given without v_scale");
+  EXPECT_EQ(c.with(", , , , , , ks, vs)", ")"), "GroupQueryAttention: k_quant_type is PER_CHANNEL without k_scale");
+  EXPECT_EQ(c.with("v_quant_type=\"PER_CHANNEL\",", ""),
+            "GroupQueryAttention: k_quant_type is PER_CHANNEL and v_quant_type NONE, expected the same");
+  EXPECT_EQ(c.with("width=8", "width=4"), "GroupQueryAttention: kv_cache_bit_width is 4, expected 8");
+  EXPECT_EQ(c.with("int8[B,2,P,32] pv", "float[B,2,P,32] pv"),
+            "(op_type:GroupQueryAttention): past_value has inconsistent type tensor(float)");
+  EXPECT_EQ(c.with("int8[B,2,P,32] pk, int8[B,2,P,32] pv", "float[B,2,P,32] pk, float[B,2,P,32] pv"),
+            "GroupQueryAttention: past_key is not int8, but has a k_scale");
+  EXPECT_EQ(kGqa.with("float[B,2,P,32] pk, float[B,2,P,32] pv", "int8[B,2,P,32] pk, int8[B,2,P,32] pv"),
+            "GroupQueryAttention: past_key is int8 without k_scale");
+  Case tensor = c;
+  tensor.node =
+      "Y, nk, nv = com.microsoft.GroupQueryAttention<num_heads=4,kv_num_heads=2,k_quant_type=\"PER_TENSOR\","
+      "v_quant_type=\"PER_TENSOR\">(q, k, v, pk, pv, lens, total, , , , , , ks, vs)";
+  EXPECT_EQ(tensor.good(), "GroupQueryAttention: k_scale is [1, 2, 1, 32], expected [1]: one scale");
+  tensor.inputs.replace(tensor.inputs.find("float[1,2,1,32] ks"), 42, "float[1] ks, float[1] vs");
+  EXPECT_EQ(tensor.good(), c.good());
+  EXPECT_EQ(tensor.with("k_quant_type=\"PER_TENSOR\",v_quant_type=\"PER_TENSOR\"",
+                        "k_quant_type=\"PER_HEAD\",v_quant_type=\"PER_HEAD\""),
+            "GroupQueryAttention: k_quant_type is PER_HEAD, expected NONE, PER_TENSOR or PER_CHANNEL");
 }
 
 TEST(GroupQueryAttention, HoldsTheRulesOfItsRotary) {

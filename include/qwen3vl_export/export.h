@@ -22,6 +22,7 @@ struct ExportRequest {
   std::string embedding;  ///< a spec
   std::string vision;     ///< fp32, fp16, int8
   std::string logits;     ///< last, all
+  std::string kv_cache;   ///< float, int8
   int block_size = 0;
   std::vector<std::string> tensors;     ///< rules ROLE[@LAYERS]=SPEC, the last that covers a tensor counts
   std::string importance;               ///< none, weights, calibration; empty with a calibration: that

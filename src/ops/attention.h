@@ -1,6 +1,7 @@
 // Attention, in the forms whose kernels need no memory for the N×N scores.
 #pragma once
 
+#include <optional>
 #include <utility>
 
 #include "graph/graph.h"
@@ -11,7 +12,8 @@ namespace q3vl {
 /// same shape. No mask exists: on the CPU only the unmasked form is computed in tiles.
 Value full_attention(Graph& g, const Scope& s, const Value& q, const Value& k, const Value& v, std::int64_t num_heads);
 
-/// The cache of one layer, [batch, kv_heads, tokens, head_dim] each.
+/// The cache of one layer, [batch, kv_heads, tokens, head_dim] each; or the scales of one that is int8, [1, kv_heads,
+/// 1, head_dim] float32 each.
 struct KeyValue {
   Value key;
   Value value;
@@ -31,9 +33,11 @@ struct GroupedHeads {
 
 /// Causal attention over the cache and the new tokens, several query heads sharing a key and value head. q, k and v
 /// [batch, sequence, heads · head_dim] are rotated already. Returns the output, shaped as q, and the cache with the new
-/// tokens in it.
+/// tokens in it. With `scales` the cache is int8, a value being code · scale of its channel; what is beyond 127 scales
+/// is clipped.
 std::pair<Value, KeyValue> grouped_query_attention(Graph& g, const Scope& s, const Value& q, const Value& k,
                                                    const Value& v, const KeyValue& past, const SequenceLengths& lengths,
-                                                   const GroupedHeads& heads);
+                                                   const GroupedHeads& heads,
+                                                   const std::optional<KeyValue>& scales = std::nullopt);
 
 }  // namespace q3vl

@@ -35,8 +35,11 @@ Value rms_gain(const Builder& b, const Scope& s, std::int64_t width, NormOutput 
 
 Value rms_norm(const Builder& b, const Scope& s, const Value& x, std::int64_t width, double epsilon,
                NormOutput output) {
-  const Value gain = rms_gain(b, s, width, output);
-  return b.graph.emit(
+  return rms_norm(b.graph, s, x, rms_gain(b, s, width, output), epsilon);
+}
+
+Value rms_norm(Graph& g, const Scope& s, const Value& x, const Value& gain, double epsilon) {
+  return g.emit(
       s, "SimplifiedLayerNormalization", {x, gain}, x.type,
       {{"axis", std::int64_t{-1}}, {"epsilon", static_cast<float>(epsilon)}, {"stash_type", std::int64_t{1}}});
 }

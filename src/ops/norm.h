@@ -23,6 +23,9 @@ enum class NormOutput { plain, balanced };
 Value rms_norm(const Builder& b, const Scope& s, const Value& x, std::int64_t width, double epsilon,
                NormOutput output = NormOutput::plain);
 
+/// The same with gains [width] that are a value already.
+Value rms_norm(Graph& g, const Scope& s, const Value& x, const Value& gain, double epsilon);
+
 /// The norm of the residual's sum, and the sum itself: [normed, sum].
 std::pair<Value, Value> skip_rms_norm(const Builder& b, const Scope& s, const Residual& residual, std::int64_t width,
                                       double epsilon, NormOutput output = NormOutput::plain);

@@ -14,6 +14,7 @@ namespace q3vl {
 namespace {
 
 const std::vector<DataType> kFloats{DataType::float32, DataType::float16, DataType::bfloat16};
+const std::vector<DataType> kCacheTypes{DataType::float32, DataType::float16, DataType::bfloat16, DataType::int8};
 const std::vector<DataType> kIntegers{DataType::int64, DataType::int32};
 
 std::string to_text(const ValueInfo& value) {
@@ -191,7 +192,7 @@ class Checker {
     if (layers != told)
       add_config(fmt::format("model.decoder.num_hidden_layers is {}, but {} has {} inputs {}", told, graph.file(),
                              layers, past_keys));
-    const ValueInfo* first = layers == 0 ? nullptr : graph.input(layer_name(past_keys, 0), kFloats, 4);
+    const ValueInfo* first = layers == 0 ? nullptr : graph.input(layer_name(past_keys, 0), kCacheTypes, 4);
     if (first == nullptr) return;
     for (const auto& [axis, key] : {std::pair{1U, "num_key_value_heads"}, std::pair{3U, "head_size"}}) {
       const auto size = static_size(*first, axis);
@@ -202,10 +203,10 @@ class Checker {
     for (std::int64_t layer = 0; layer < layers; ++layer) {
       const auto input = [&](const char* key) { return layer_name(name("decoder", "inputs", key), layer); };
       const auto output = [&](const char* key) { return layer_name(name("decoder", "outputs", key), layer); };
-      expect_alike(graph, graph.input(input("past_key_names"), kFloats, 4), *first);
-      expect_alike(graph, graph.input(input("past_value_names"), kFloats, 4), *first);
-      expect_alike(graph, graph.output(output("present_key_names"), kFloats, 4), *first);
-      expect_alike(graph, graph.output(output("present_value_names"), kFloats, 4), *first);
+      expect_alike(graph, graph.input(input("past_key_names"), kCacheTypes, 4), *first);
+      expect_alike(graph, graph.input(input("past_value_names"), kCacheTypes, 4), *first);
+      expect_alike(graph, graph.output(output("present_key_names"), kCacheTypes, 4), *first);
+      expect_alike(graph, graph.output(output("present_value_names"), kCacheTypes, 4), *first);
     }
   }
 

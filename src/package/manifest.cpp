@@ -16,6 +16,8 @@ std::string_view layout_of(const Encoding& encoding) {
   if (encoding.format == Encoding::Format::w8a8)
     return "QGemm with transB: data int8 [rows, columns]; scales float32 [rows]; zero points int8 [rows], all 0; "
            "columns times the balance of the norm before them, where one is";
+  if (encoding.format == Encoding::Format::row_norms)
+    return "float32 [rows]: the length of each row, its columns multiplied by the gains of the norm before it";
   if (!encoding.quantized()) return "row-major, as in the checkpoint";
   if (encoding.symmetric)
     return "MatMulNBits: data uint8 [rows, blocks, block_size*bits/8], low bits first, zero point 2^(bits-1); scales "

@@ -58,15 +58,18 @@ std::vector<NamedGraph> build_graphs(const ModelConfig& config, const Recipe& re
   };
   const OrderedJson resolved = recipe.to_json();
   const auto precision = [&](const char* part) { return resolved[part]["precision"].get<std::string>(); };
+  const bool int8_cache = recipe.kv_cache == KvCacheType::int8;
   if (components.vision)
     build_vision_graph(add(kVisionModelFile, "vision", "visual tower, " + precision("vision")), config);
   if (components.embedding)
     build_embedding_graph(add(kEmbeddingModelFile, "embedding", "token embedding, " + precision("embedding")), config);
   if (components.text)
-    build_text_graph(add(kTextModelFile, "text", "text decoder, " + precision("text")), config,
-                     {.embeddings_inside = components.text_only(),
-                      .all_logits = recipe.logits == Logits::all,
-                      .accuracy_level = recipe.accuracy_level});
+    build_text_graph(
+        add(kTextModelFile, "text", "text decoder, " + precision("text") + (int8_cache ? ", int8 cache" : "")), config,
+        {.embeddings_inside = components.text_only(),
+         .all_logits = recipe.logits == Logits::all,
+         .accuracy_level = recipe.accuracy_level,
+         .int8_cache = int8_cache});
   return graphs;
 }
 
@@ -182,6 +185,7 @@ Recipe recipe_of(const ExportRequest& request) {
                                          .embedding = request.embedding,
                                          .vision = request.vision,
                                          .logits = request.logits,
+                                         .kv_cache = request.kv_cache,
                                          .block_size = request.block_size,
                                          .tensors = request.tensors,
                                          .importance = importance});

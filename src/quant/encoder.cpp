@@ -66,19 +66,33 @@ class QuantizedRows {
   std::span<const std::span<std::byte>> parts_;
 };
 
+/// Rows whose columns are multiplied by factors, over and over if they are more.
+class BalancedRow {
+ public:
+  explicit BalancedRow(std::span<const float> balance) : balance_(balance) {}
+
+  /// `row` itself without factors; otherwise valid until the next call.
+  std::span<const float> operator()(std::span<const float> row) {
+    if (balance_.empty()) return row;
+    balanced_.assign(row.begin(), row.end());
+    for (std::size_t i = 0; i < row.size(); i += balance_.size())
+      for (std::size_t k = 0; k < balance_.size(); ++k) balanced_[i + k] *= balance_[k];
+    return balanced_;
+  }
+
+ private:
+  std::span<const float> balance_;
+  std::vector<float> balanced_;
+};
+
 /// Encodes row after row for a product of integers.
 class IntegerRows {
  public:
   IntegerRows(std::span<const float> balance, std::span<const std::span<std::byte>> parts)
-      : balance_(balance), parts_(parts) {}
+      : balanced_(balance), parts_(parts) {}
 
   void encode(std::span<const float> row, std::size_t index) {
-    if (!balance_.empty()) {
-      balanced_.assign(row.begin(), row.end());
-      for (std::size_t i = 0; i < row.size(); i += balance_.size())
-        for (std::size_t k = 0; k < balance_.size(); ++k) balanced_[i + k] *= balance_[k];
-      row = balanced_;
-    }
+    row = balanced_(row);
     const float scale = integer_scale(row);
     round_to_integers(row, scale, reinterpret_cast<std::int8_t*>(parts_[0].data()) + index * row.size());
     std::memcpy(parts_[1].data() + index * sizeof(scale), &scale, sizeof(scale));
@@ -86,9 +100,25 @@ class IntegerRows {
   }
 
  private:
-  std::span<const float> balance_;
+  BalancedRow balanced_;
   std::span<const std::span<std::byte>> parts_;
-  std::vector<float> balanced_;
+};
+
+/// Writes the length of row after row.
+class RowNorms {
+ public:
+  RowNorms(std::span<const float> balance, std::span<std::byte> into) : balanced_(balance), into_(into) {}
+
+  void encode(std::span<const float> row, std::size_t index) {
+    double sum = 0;  // a float's square is exact in it, so that fused instructions change nothing
+    for (const float value : balanced_(row)) sum += static_cast<double>(value) * static_cast<double>(value);
+    const auto norm = static_cast<float>(std::sqrt(sum));
+    std::memcpy(into_.data() + index * sizeof(norm), &norm, sizeof(norm));
+  }
+
+ private:
+  BalancedRow balanced_;
+  std::span<std::byte> into_;
 };
 
 void dequantize_integers(std::span<const std::span<const std::byte>> parts, std::size_t columns,
@@ -144,6 +174,8 @@ std::int64_t encode_rows(const Encoding& encoding, const StoredRows& rows, const
       return encode_quantized(encoding, rows, inputs, parts);
     case Encoding::Format::w8a8:
       return encode_each(rows, IntegerRows(inputs.balance, parts));
+    case Encoding::Format::row_norms:
+      return encode_each(rows, RowNorms(inputs.balance, parts[0]));
   }
   throw Error(ErrorKind::internal, "an encoding without an encoder");
 }

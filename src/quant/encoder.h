@@ -23,7 +23,8 @@ struct InputStatistics {
   std::vector<float> importance;        ///< [columns]: how much a squared error in each column counts
   std::vector<std::uint16_t> feedback;  ///< for gptq: float16 R[i][j] of columns i < j, row by row: an error e of
                                         ///< column i is made good when e · R[i][j] is taken from column j
-  std::vector<float> balance;           ///< for w8a8: what columns are multiplied by, over and over if they are more
+  std::vector<float> balance;           ///< for w8a8 and row_norms: what columns are multiplied by, over and over if
+                                        ///< they are more
 };
 
 /// Encodes whole rows and returns how many of their values are NaN or infinite; rows that hold such a value are left

@@ -33,6 +33,8 @@ std::string_view name_of(Role role) {
       return "embedding";
     case Role::norm:
       return "norm";
+    case Role::value_norms:
+      return "value_norms";
     case Role::vision_patch_embed:
       return "vision_patch_embed";
     case Role::vision_qkv:
@@ -66,6 +68,8 @@ std::string to_string(const Encoding& encoding) {
                          encoding.symmetric ? "sym" : "asym");
     case Encoding::Format::w8a8:
       return "w8a8";
+    case Encoding::Format::row_norms:
+      return "row_norms";
   }
   throw Error(ErrorKind::internal, "encoding without a name");
 }
@@ -91,6 +95,8 @@ std::vector<EncodedPart> encoded_parts(const Encoding& encoding, DataType stored
       return {EncodedPart{"int8", DataType::int8, {rows, columns}, static_cast<std::uint64_t>(columns)},
               EncodedPart{"scales", DataType::float32, {rows}, sizeof(float)},
               EncodedPart{"zero_points", DataType::int8, {rows}, 1}};
+    case Encoding::Format::row_norms:
+      return {EncodedPart{"row_norms", DataType::float32, {rows}, sizeof(float)}};
     case Encoding::Format::block_quantized:
       break;
   }

@@ -18,6 +18,7 @@ struct Encoding {
     float16,          ///< rounded to nearest even
     block_quantized,  ///< unsigned integers of `bits`, a float16 scale for each `block_size` of them along a row
     w8a8,             ///< int8 with a float32 scale a row, to be multiplied by activations that are int8 as well
+    row_norms,        ///< of each row only its length, the columns multiplied by a norm's gains first: float32
   };
   Format format = Format::stored;
   int bits = 0;                ///< 2, 4 or 8
@@ -27,17 +28,21 @@ struct Encoding {
 
   bool quantized() const { return in_blocks() || format == Format::w8a8; }
   bool in_blocks() const { return format == Format::block_quantized; }
+  /// Whether it holds the weight's values, so that a weight can be had back from it.
+  bool holds_values() const { return format != Format::row_norms; }
+  /// Whether its bytes depend on what is known of the values that the columns are multiplied by.
+  bool looks_at_inputs() const { return quantized() || format == Format::row_norms; }
   BlockFormat blocks() const { return {static_cast<std::size_t>(block_size), bits, symmetric}; }
   bool operator==(const Encoding&) const = default;
 };
 
-/// "stored", "float32", "float16", "w8a8" or such as "int4-block32-grid-asym".
+/// "stored", "float32", "float16", "w8a8", "row_norms" or such as "int4-block32-grid-asym".
 std::string to_string(const Encoding& encoding);
 
 /// One array of an encoded weight, for a matrix of `rows` rows. Rows lie one after another, so any range of rows can be
 /// written on its own.
 struct EncodedPart {
-  std::string suffix;  ///< after the weight's name: "", "int4", "scales", "zero_points"
+  std::string suffix;  ///< after the weight's name: "", "int4", "scales", "zero_points", "row_norms"
   DataType type;
   Shape shape;  ///< [rows, …]
   std::uint64_t row_bytes;
@@ -54,6 +59,8 @@ struct EncodedPart {
 ///
 /// w8a8: the data [rows, columns] int8, the scales [rows] float32, and zero points [rows] int8, all 0. Layout: ONNX
 /// Runtime's QGemm, inputs B, b_scale and b_zero_point with transB = 1.
+///
+/// row_norms: one float32 a row, [rows].
 std::vector<EncodedPart> encoded_parts(const Encoding& encoding, DataType stored, std::int64_t rows,
                                        std::int64_t columns);
 

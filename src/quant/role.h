@@ -18,6 +18,7 @@ enum class Role {
   lm_head,
   embedding,
   norm,                ///< of the language model: layer norms and the norms of query and key
+  value_norms,         ///< the lengths of the value projection's rows, which scale an INT8 cache
   vision_patch_embed,  ///< what turns the visual tower's patches into rows
   vision_qkv,          ///< matrices of its blocks
   vision_proj,

@@ -35,7 +35,8 @@ struct WeightRequest {
   std::int64_t columns;  ///< the product of the others; a vector's length
   std::vector<EncodedPart> parts;
   std::string balanced_by;  ///< w8a8: the norm, before ".weight" and ".bias", whose balance_of() its columns are
-                            ///< multiplied by, over and over if they are more; empty: none
+                            ///< multiplied by, over and over if they are more; row_norms: whose gains they are; empty:
+                            ///< none
 
   /// Identifies the bytes of part `index` over all graphs of a package.
   std::string blob(std::size_t index) const;
@@ -56,7 +57,7 @@ class WeightRequests {
   WeightRequests(WeightLookup lookup, EncodingPolicy policy) : lookup_(std::move(lookup)), policy_(std::move(policy)) {}
 
   /// States that a graph needs `name` with `shape` for `use`. The same weight in the same encoding is one request, so
-  /// that tied weights of two graphs share their bytes. `balanced_by` is for w8a8 alone.
+  /// that tied weights of two graphs share their bytes. `balanced_by` is for w8a8 and row_norms alone.
   const WeightRequest& request(const std::string& name, const Shape& shape, const WeightUse& use,
                                const std::string& balanced_by = "");
 

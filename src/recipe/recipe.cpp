@@ -41,6 +41,12 @@ Logits parse_logits(const std::string& what, const std::string& name) {
   refuse(fmt::format("{} is \"{}\", expected last or all", what, name));
 }
 
+KvCacheType parse_kv_cache(const std::string& what, const std::string& name) {
+  if (name == "float") return KvCacheType::floats;
+  if (name == "int8") return KvCacheType::int8;
+  refuse(fmt::format("{} is \"{}\", expected float or int8", what, name));
+}
+
 // The tower has no weights in blocks: int8 is w8a8 there.
 constexpr std::array<std::pair<std::string_view, Precision>, 3> kVisionPrecisions = {
     {{"fp32", Precision::fp32}, {"fp16", Precision::fp16}, {"int8", Precision::w8a8}}};
@@ -86,7 +92,7 @@ Recipe parse_recipe(const std::string& text, const std::string& name) {
           fmt::format("{} is not for a recipe to choose: zero points are integers, since with float ones ONNX "
                       "Runtime dequantises the whole matrix in every call and runs fifteen times slower",
                       part.path_of("zero_points")));
-  text_part.expect_only({"precision", "block_size", "quantizer", "symmetric", "accuracy_level", "logits"});
+  text_part.expect_only({"precision", "block_size", "quantizer", "symmetric", "accuracy_level", "logits", "kv_cache"});
   embedding.expect_only({"precision", "block_size", "quantizer", "symmetric"});
   vision.expect_only({"precision"});
 
@@ -103,6 +109,7 @@ Recipe parse_recipe(const std::string& text, const std::string& name) {
                                 ? static_cast<int>(text_part.integer("accuracy_level", 0, 4))
                                 : kDefaultAccuracyLevel;
   recipe.logits = parse_logits("text.logits", text_part.string("logits"));
+  if (text_part.has("kv_cache")) recipe.kv_cache = parse_kv_cache("text.kv_cache", text_part.string("kv_cache"));
   recipe.embedding = parse_spec(embedding, "embedding");
   recipe.vision = parse_vision("vision.precision", vision.string("precision"));
   if (root.has("importance")) recipe.importance = parse_importance("importance", root.string("importance"));
@@ -118,6 +125,7 @@ void apply(const RecipeOverrides& overrides, Recipe& recipe) {
   if (!overrides.embedding.empty()) recipe.embedding = parse_spec("--embedding", overrides.embedding);
   if (!overrides.vision.empty()) recipe.vision = parse_vision("--vision", overrides.vision);
   if (!overrides.logits.empty()) recipe.logits = parse_logits("--logits", overrides.logits);
+  if (!overrides.kv_cache.empty()) recipe.kv_cache = parse_kv_cache("--kv-cache", overrides.kv_cache);
   if (!overrides.importance.empty()) recipe.importance = parse_importance("--importance", overrides.importance);
   if (overrides.block_size != 0) {
     std::vector<TensorSpec*> specs = {&recipe.text, &recipe.embedding};
@@ -195,6 +203,8 @@ EncodingPolicy Recipe::policy(std::int64_t layer_count) const {
         return {.format = Encoding::Format::float32};
       case Role::vision_vector:
         return {.format = Encoding::Format::stored};
+      case Role::value_norms:
+        return {.format = Encoding::Format::row_norms};
       case Role::vision_patch_embed:
       case Role::vision_table:
         // Pixels are few, and what is added to them reaches every block.
@@ -227,6 +237,7 @@ OrderedJson Recipe::to_json() const {
   OrderedJson text_part = q3vl::to_json(text);
   if (quantizes_text()) text_part["accuracy_level"] = accuracy_level;
   text_part["logits"] = logits == Logits::last ? "last" : "all";
+  if (kv_cache == KvCacheType::int8) text_part["kv_cache"] = "int8";
   OrderedJson json = {{"description", description},
                       {"target", target},
                       {"text", text_part},

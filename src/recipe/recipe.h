@@ -17,6 +17,9 @@ namespace q3vl {
 
 enum class Logits { last, all };
 
+/// What keys and values of past tokens are kept as: the target's floats, or int8.
+enum class KvCacheType { floats, int8 };
+
 /// Where quantisers learn which columns matter: nowhere; from the checkpoint's own weights; from a calibration.
 enum class ImportanceSource { none, weights, calibration };
 
@@ -27,6 +30,7 @@ struct Recipe {
   TensorSpec text;         ///< every matrix of the language model, and lm_head
   int accuracy_level = 0;  ///< of MatMulNBits; 0 unless some matrix of the language model is quantised
   Logits logits = Logits::last;
+  KvCacheType kv_cache = KvCacheType::floats;
   TensorSpec embedding;
   Precision vision = Precision::fp32;  ///< fp32, fp16 or w8a8
   std::vector<TensorRule> tensors;     ///< of those that cover a tensor the last one counts
@@ -52,6 +56,7 @@ struct RecipeOverrides {
   std::string embedding = {};             ///< a spec
   std::string vision = {};                ///< fp32, fp16, int8
   std::string logits = {};                ///< last, all
+  std::string kv_cache = {};              ///< float, int8
   int block_size = 0;                     ///< of everything that is quantised
   std::vector<std::string> tensors = {};  ///< rules, after the recipe's
   std::string importance = {};            ///< none, weights, calibration

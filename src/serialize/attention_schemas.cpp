@@ -44,8 +44,33 @@ enum GqaInput : std::size_t {
   kSin,
   kPositions,
   kBias,
-  kSink
+  kSink,
+  kKeyScale,
+  kValueScale
 };
+
+/// Holds the scales of a quantised cache against what k_quant_type and v_quant_type say: none, one, or one a channel.
+void check_gqa_scales(const NodeShapes& shapes, std::int64_t kv_heads, const OnnxDim& size) {
+  const std::string kind = shapes.text("k_quant_type", "NONE");
+  if (const std::string other = shapes.text("v_quant_type", "NONE"); other != kind)
+    shapes.fail(fmt::format("k_quant_type is {} and v_quant_type {}, expected the same", kind, other));
+  const bool by_channel = kind == "PER_CHANNEL";
+  if (kind != "NONE" && kind != "PER_TENSOR" && !by_channel)
+    shapes.fail(fmt::format("k_quant_type is {}, expected NONE, PER_TENSOR or PER_CHANNEL", kind));
+  shapes.expect_both(kKeyScale, "k_scale", kValueScale, "v_scale");
+  if (shapes.has(kKeyScale) != (kind != "NONE"))
+    shapes.fail(fmt::format("k_quant_type is {} {} k_scale", kind, shapes.has(kKeyScale) ? "with" : "without"));
+  const bool quantized = shapes.type(kPastKey) == onnx::TensorProto::INT8;
+  if (quantized && !shapes.has(kKeyScale)) shapes.fail("past_key is int8 without k_scale");
+  if (!quantized && shapes.has(kKeyScale)) shapes.fail("past_key is not int8, but has a k_scale");
+  if (const std::int64_t bits = shapes.integer("kv_cache_bit_width", 8); kind != "NONE" && bits != 8)
+    shapes.fail(fmt::format("kv_cache_bit_width is {}, expected 8", bits));
+  const std::vector<OnnxDim> scales =
+      by_channel ? std::vector<OnnxDim>{known(1), known(kv_heads), known(1), size} : std::vector<OnnxDim>{known(1)};
+  const char* layout = by_channel ? "[1, kv_num_heads, 1, head_size]" : "one scale";
+  shapes.expect(kKeyScale, "k_scale", scales, layout);
+  shapes.expect(kValueScale, "v_scale", scales, layout);
+}
 
 void check_gqa_rotary(const NodeShapes& shapes, const OnnxDim& head_size) {
   shapes.expect_both(kCos, "cos_cache", kSin, "sin_cache");
@@ -60,7 +85,8 @@ void check_gqa_rotary(const NodeShapes& shapes, const OnnxDim& head_size) {
 }
 
 /// query [B, S, heads · size], key and value [B, S, kv_heads · size], past [B, kv_heads, past, size]
-/// -> output [B, S, heads · size], present [B, kv_heads, total, size]. Without key and value, query holds all three.
+/// -> output [B, S, heads · size], present [B, kv_heads, total, size] of past's type. Without key and value, query
+/// holds all three.
 void infer_group_query_attention(onnx::InferenceContext& context) {
   const NodeShapes shapes(context, "GroupQueryAttention");
   const std::int64_t heads = shapes.positive("num_heads", 0);
@@ -70,8 +96,9 @@ void infer_group_query_attention(onnx::InferenceContext& context) {
   shapes.expect_both(kKey, "key", kValue, "value");
   shapes.expect_both(kPastKey, "past_key", kPastValue, "past_value");
   shapes.output_type(0, kQuery);
-  shapes.output_type(1, kQuery);
-  shapes.output_type(2, kQuery);
+  const std::size_t cache = shapes.has(kPastKey) ? kPastKey : kQuery;
+  shapes.output_type(1, cache);
+  shapes.output_type(2, cache);
   shapes.expect_rank(kQuery, "query", 3, "[batch_size, sequence_length, num_heads * head_size]");
   if (!shapes.ranked(kQuery)) return;
 
@@ -98,12 +125,13 @@ void infer_group_query_attention(onnx::InferenceContext& context) {
   shapes.expect(kPositions, "position_ids", {batch, length}, "[batch_size, sequence_length]");
   shapes.expect_rank(kBias, "attention_bias", 4, "[batch_size or 1, num_heads or 1, sequence_length, total]");
   shapes.expect(kSink, "head_sink", {known(heads)}, "[num_heads]");
+  check_gqa_scales(shapes, kv_heads, size);
 
   // The cache's length is known at run time only: past may be a buffer with room for more than it holds.
   const std::vector<OnnxDim> present{batch, known(kv_heads), unknown(), size};
   shapes.output(0, kQuery, {batch, length, packed ? size * heads : query[2]});
-  shapes.output(1, kQuery, present);
-  shapes.output(2, kQuery, present);
+  shapes.output(1, cache, present);
+  shapes.output(2, cache, present);
 }
 
 OpSchema group_query_attention() {
@@ -117,11 +145,15 @@ OpSchema group_query_attention() {
       .Attr("do_rotary", "Whether to rotate query and key.", AttributeProto::INT, std::int64_t{0})
       .Attr("rotary_interleaved", "Whether rotated pairs are neighbours.", AttributeProto::INT, std::int64_t{0})
       .Attr("smooth_softmax", "Whether the softmax has a sink of 0.", AttributeProto::INT, std::int64_t{-1})
+      .Attr("k_quant_type", "What has a scale in past_key: NONE, PER_TENSOR, PER_CHANNEL.", AttributeProto::STRING,
+            std::string("NONE"))
+      .Attr("v_quant_type", "The same of past_value.", AttributeProto::STRING, std::string("NONE"))
+      .Attr("kv_cache_bit_width", "Bits of a quantised cache.", AttributeProto::INT, false)
       .Input(kQuery, "query", "", "T")
       .Input(kKey, "key", "", "T", OpSchema::Optional)
       .Input(kValue, "value", "", "T", OpSchema::Optional)
-      .Input(kPastKey, "past_key", "", "T", OpSchema::Optional)
-      .Input(kPastValue, "past_value", "", "T", OpSchema::Optional)
+      .Input(kPastKey, "past_key", "", "C", OpSchema::Optional)
+      .Input(kPastValue, "past_value", "", "C", OpSchema::Optional)
       .Input(kSeqlens, "seqlens_k", "", "M")
       .Input(kTotal, "total_sequence_length", "", "M")
       .Input(kCos, "cos_cache", "", "T", OpSchema::Optional)
@@ -129,10 +161,13 @@ OpSchema group_query_attention() {
       .Input(kPositions, "position_ids", "", "tensor(int64)", OpSchema::Optional)
       .Input(kBias, "attention_bias", "", "T", OpSchema::Optional)
       .Input(kSink, "head_sink", "", "T", OpSchema::Optional)
+      .Input(kKeyScale, "k_scale", "", "tensor(float)", OpSchema::Optional)
+      .Input(kValueScale, "v_scale", "", "tensor(float)", OpSchema::Optional)
       .Output(0, "output", "", "T")
-      .Output(1, "present_key", "", "T", OpSchema::Optional)
-      .Output(2, "present_value", "", "T", OpSchema::Optional)
+      .Output(1, "present_key", "", "C", OpSchema::Optional)
+      .Output(2, "present_value", "", "C", OpSchema::Optional)
       .TypeConstraint("T", {"tensor(float)", "tensor(float16)", "tensor(bfloat16)"}, "")
+      .TypeConstraint("C", {"tensor(float)", "tensor(float16)", "tensor(bfloat16)", "tensor(int8)"}, "")
       .TypeConstraint("M", {"tensor(int32)"}, "")
       .TypeAndShapeInferenceFunction(infer_group_query_attention);
   return schema;

@@ -47,6 +47,32 @@ void multiply_floats(const onnx::GraphProto& graph, const onnx::NodeProto& produ
   add_attribute(into.back(), "transB", 1);
 }
 
+/// The input of GroupQueryAttention with which the scales of a quantised cache begin.
+constexpr int kKeyScaleInput = 12;
+
+/// Takes a GroupQueryAttention's quantisation of keys and values away.
+void attend_to_floats(onnx::NodeProto& attention) {
+  auto& inputs = *attention.mutable_input();
+  if (inputs.size() > kKeyScaleInput) inputs.DeleteSubrange(kKeyScaleInput, inputs.size() - kKeyScaleInput);
+  while (!inputs.empty() && inputs[inputs.size() - 1].empty()) inputs.RemoveLast();
+  auto& attributes = *attention.mutable_attribute();
+  attributes.erase(std::remove_if(attributes.begin(), attributes.end(),
+                                  [](const onnx::AttributeProto& attribute) {
+                                    return attribute.name() == "k_quant_type" || attribute.name() == "v_quant_type" ||
+                                           attribute.name() == "kv_cache_bit_width";
+                                  }),
+                   attributes.end());
+}
+
+/// Makes inputs and outputs that are int8, as nothing but the cache is, float32.
+void declare_float_cache(onnx::GraphProto& graph) {
+  for (auto* values : {graph.mutable_input(), graph.mutable_output()})
+    for (onnx::ValueInfoProto& value : *values) {
+      onnx::TypeProto::Tensor& type = *value.mutable_type()->mutable_tensor_type();
+      if (type.elem_type() == onnx_type(DataType::int8)) type.set_elem_type(onnx_type(DataType::float32));
+    }
+}
+
 void keep_activations(onnx::GraphProto& graph, const std::string& model) {
   std::vector<onnx::NodeProto> nodes;
   std::set<std::string> products;
@@ -55,6 +81,7 @@ void keep_activations(onnx::GraphProto& graph, const std::string& model) {
       if (attribute.has_g()) keep_activations(*attribute.mutable_g(), model);
       if (node.op_type() == "MatMulNBits" && attribute.name() == "accuracy_level") attribute.set_i(0);
     }
+    if (node.op_type() == "GroupQueryAttention") attend_to_floats(node);
     if (node.op_type() == "QGemm") {
       multiply_floats(graph, node, model, nodes);
       products.insert(node.output(0));
@@ -104,7 +131,10 @@ bool pick_from_input(onnx::GraphProto& graph, const std::string& prefix) {
 Probe probe_model(const std::filesystem::path& model, const ProbeOptions& options) {
   onnx::ModelProto message = read_model_file(model);
   onnx::GraphProto& graph = *message.mutable_graph();
-  if (options.activations == Activations::floats) keep_activations(graph, model.string());
+  if (options.activations == Activations::floats) {
+    keep_activations(graph, model.string());
+    declare_float_cache(graph);
+  }
   Probe probe{.model = {}, .picks_positions = false, .taps = {}};
   if (!options.pick_prefix.empty()) probe.picks_positions = pick_from_input(graph, options.pick_prefix);
   for (const Tap& tap : options.taps) {

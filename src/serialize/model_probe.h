@@ -16,10 +16,10 @@ struct Tap {
   int output;
 };
 
-/// What a graph multiplies quantised weights by.
+/// What a graph multiplies quantised weights by, and keeps keys and values as.
 enum class Activations {
-  as_shipped,  ///< int8 where a MatMulNBits of accuracy level 4 or a QGemm makes them so
-  floats,      ///< MatMulNBits of accuracy level 0; for every QGemm a Gemm with the weights it stands for
+  as_shipped,  ///< int8 where a MatMulNBits of accuracy level 4, a QGemm or an INT8 cache makes them so
+  floats,  ///< MatMulNBits of accuracy level 0; for every QGemm a Gemm with the weights it stands for; a float cache
 };
 
 struct ProbeOptions {

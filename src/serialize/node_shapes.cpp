@@ -35,6 +35,10 @@ bool NodeShapes::ranked(std::size_t input) const {
          context_->getInputType(input)->tensor_type().has_shape();
 }
 
+std::int32_t NodeShapes::type(std::size_t input) const {
+  return has(input) ? context_->getInputType(input)->tensor_type().elem_type() : 0;
+}
+
 std::vector<OnnxDim> NodeShapes::dims(std::size_t input) const {
   const auto& shape = context_->getInputType(input)->tensor_type().shape();
   return {shape.dim().begin(), shape.dim().end()};
@@ -43,6 +47,11 @@ std::vector<OnnxDim> NodeShapes::dims(std::size_t input) const {
 std::int64_t NodeShapes::integer(const std::string& name, std::int64_t fallback) const {
   const onnx::AttributeProto* attribute = context_->getAttribute(name);
   return attribute == nullptr ? fallback : attribute->i();
+}
+
+std::string NodeShapes::text(const std::string& name, const std::string& fallback) const {
+  const onnx::AttributeProto* attribute = context_->getAttribute(name);
+  return attribute == nullptr ? fallback : attribute->s();
 }
 
 std::int64_t NodeShapes::positive(const std::string& name, std::int64_t fallback) const {

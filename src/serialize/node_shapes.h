@@ -35,13 +35,19 @@ class NodeShapes {
   /// Whether the input is given and its rank is known.
   bool ranked(std::size_t input) const;
 
+  /// The element type of an input, as onnx::TensorProto counts them; 0 when it is left out or not known.
+  std::int32_t type(std::size_t input) const;
+
   /// The sizes of a ranked input.
   std::vector<OnnxDim> dims(std::size_t input) const;
 
   /// An integer attribute, or `fallback` when the node does not have it.
   std::int64_t integer(const std::string& name, std::int64_t fallback) const;
 
-  /// The same, and it must be 1 or more.
+  /// A string attribute, or `fallback` when the node does not have it.
+  std::string text(const std::string& name, const std::string& fallback) const;
+
+  /// An integer attribute that must be 1 or more.
   std::int64_t positive(const std::string& name, std::int64_t fallback) const;
 
   /// Holds a ranked input against the expected sizes, of which unknown ones are not compared. `layout` says what they

@@ -43,23 +43,25 @@ struct Source {
   std::uint64_t row_bytes() const { return static_cast<std::uint64_t>(request().columns) * size_of(request().stored); }
 };
 
-/// What is known of a tensor's inputs, while any of its jobs is open.
+/// What is known of the inputs of a tensor's weights, while any of its jobs is open.
 class OpenStatistics {
  public:
   explicit OpenStatistics(std::int64_t jobs) : open_jobs_(jobs) {}
 
   const InputStatistics& get(const WeightSource& source, const WeightRequest& request) {
-    std::call_once(asked_, [&] { statistics_ = source.statistics(request); });
-    return statistics_;
+    const std::lock_guard lock(mutex_);
+    const auto known = statistics_.find(&request);
+    return known != statistics_.end() ? known->second
+                                      : statistics_.emplace(&request, source.statistics(request)).first->second;
   }
 
   void finish_job() {
-    if (--open_jobs_ == 0) statistics_ = {};
+    if (--open_jobs_ == 0) statistics_.clear();
   }
 
  private:
-  std::once_flag asked_;
-  InputStatistics statistics_;
+  std::mutex mutex_;
+  std::map<const WeightRequest*, InputStatistics> statistics_;
   std::atomic<std::int64_t> open_jobs_;
 };
 
@@ -137,7 +139,7 @@ std::vector<std::span<const std::byte>> encode(const Job& job, const WeightReque
   std::int64_t nonfinite = 0;
   try {
     static const InputStatistics nothing;
-    const InputStatistics& inputs = request.encoding.quantized() ? job.statistics->get(source, request) : nothing;
+    const InputStatistics& inputs = request.encoding.looks_at_inputs() ? job.statistics->get(source, request) : nothing;
     nonfinite = encode_rows(request.encoding, {request.stored, request.columns, stored}, inputs, parts);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::bad_input) throw;

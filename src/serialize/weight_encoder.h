@@ -17,7 +17,8 @@ namespace q3vl {
 struct WeightSource {
   const Checkpoint* checkpoint;
   MakeWeightBlock make_block;
-  /// Asked once a tensor, before its first rows are quantised, by one of several threads.
+  /// Asked once a weight, before its first rows are encoded, by one of several threads at a time; for those whose
+  /// encoding looks at it.
   std::function<InputStatistics(const WeightRequest&)> statistics;
 };
 

@@ -178,8 +178,9 @@ std::vector<TextOutputs> PackageRun::text(std::span<const VerifyCase> cases, std
         {names.attention_mask, ones({1, length})},
         {names.position_ids, position_ids(item, 0, length)}};
     if (copy.picks_positions) feeds[kProbePositions] = HostTensor::of<std::int64_t>({1, count, 1}, item.positions);
-    const HostTensor empty = HostTensor::zeros(session.input(layer_name(names.past_key, 0)).type,
-                                               {1, cfg.num_key_value_heads, 0, cfg.head_dim});
+    const DataType cache_type = session.input(layer_name(names.past_key, 0)).type;
+    const bool float_cache = cache_type != DataType::int8;
+    const HostTensor empty = HostTensor::zeros(cache_type, {1, cfg.num_key_value_heads, 0, cfg.head_dim});
     for (std::size_t layer = 0; layer < static_cast<std::size_t>(cfg.num_hidden_layers); ++layer) {
       feeds[layer_name(names.past_key, layer)] = empty;
       feeds[layer_name(names.past_value, layer)] = empty;
@@ -193,6 +194,7 @@ std::vector<TextOutputs> PackageRun::text(std::span<const VerifyCase> cases, std
     for (std::size_t layer = 0; layer < copy.taps.size(); ++layer) {
       const HostTensor all = take(outputs, copy.taps[layer]);
       result.hidden.push_back(layer + 1 == copy.taps.size() ? chosen(all) : pick(all, 1, item.positions));
+      if (!float_cache) continue;
       result.keys.push_back(pick(take(outputs, layer_name(names.present_key, layer)), 2, item.positions));
       result.values.push_back(pick(take(outputs, layer_name(names.present_value, layer)), 2, item.positions));
     }

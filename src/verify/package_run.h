@@ -17,7 +17,7 @@ namespace q3vl {
 /// What the decoder gives for one case; P is the number of its positions.
 struct TextOutputs {
   std::vector<HostTensor> hidden;  ///< a layer each: [P, H], the residual stream after it
-  std::vector<HostTensor> keys;    ///< a layer each: [kv_heads, P, head_dim]
+  std::vector<HostTensor> keys;    ///< a layer each: [kv_heads, P, head_dim]; empty where the cache is int8
   std::vector<HostTensor> values;
   HostTensor logits;  ///< [P, vocab_size]
 };

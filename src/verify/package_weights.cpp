@@ -73,6 +73,7 @@ HostTensor read_placed(const PlacedWeight& placed, const Checkpoint& checkpoint,
 std::vector<float> column_balance(const Checkpoint& checkpoint, const WeightRequest& request) {
   if (request.balanced_by.empty()) return {};
   const auto values = [&](const std::string& name) { return read_stored(checkpoint, name, 1).to_float32(); };
+  if (request.encoding.format == Encoding::Format::row_norms) return values(request.balanced_by + ".weight");
   const std::string bias = request.balanced_by + ".bias";
   return balance_of(values(request.balanced_by + ".weight"),
                     checkpoint.find(bias) ? values(bias) : std::vector<float>());
@@ -87,7 +88,8 @@ ReferenceWeights package_weights(const DataLayout& layout, const Checkpoint& che
   return [&layout, &checkpoint, package, preferred, threads](const std::string& name) {
     const PlacedWeight* chosen = nullptr;
     for (const PlacedWeight& placed : layout.weights())
-      if (placed.request->name == name && (chosen == nullptr || placed.request->encoding == preferred))
+      if (placed.request->name == name && placed.request->encoding.holds_values() &&
+          (chosen == nullptr || placed.request->encoding == preferred))
         chosen = &placed;
     if (chosen == nullptr) return read_stored(checkpoint, name, threads);
     return read_placed(*chosen, checkpoint, package, threads);

@@ -83,6 +83,8 @@ void add_package_options(CLI::App& app, ExportRequest& request) {
       ->type_name("N");
   app.add_option("--logits", request.logits, "Positions whose logits the decoder returns: last, all")
       ->type_name("WHICH");
+  app.add_option("--kv-cache", request.kv_cache, "What keys and values of past tokens are kept as: float, int8")
+      ->type_name("TYPE");
   app.add_option(
          "--components", request.components,
          "What to write, of vision,embedding,text (all that the checkpoint has); text alone makes a text-only package")

@@ -4,40 +4,51 @@
 #include <array>
 
 #include "ops/activation.h"
+#include "ops/cache_scales.h"
 #include "ops/shape.h"
+#include "ops/weight.h"
 
 namespace q3vl {
 namespace {
 
 /// The norm of query or key, over each head by itself: [batch, sequence, heads · head_dim] → the same.
-Value head_norm(const Builder& b, const Scope& s, const TextConfig& cfg, const Value& x, std::int64_t heads) {
-  const Value by_head = reshape(b.graph, s, x, {0, -1, cfg.head_dim});  // [batch, sequence · heads, head_dim]
-  const Value normed = rms_norm(b, s, by_head, cfg.head_dim, cfg.rms_norm_eps);
-  return reshape(b.graph, s, normed, {0, -1, heads * cfg.head_dim});
+Value head_norm(Graph& g, const Scope& s, const TextConfig& cfg, const Value& x, const Value& gain,
+                std::int64_t heads) {
+  const Value by_head = reshape(g, s, x, {0, -1, cfg.head_dim});  // [batch, sequence · heads, head_dim]
+  const Value normed = rms_norm(g, s, by_head, gain, cfg.rms_norm_eps);
+  return reshape(g, s, normed, {0, -1, heads * cfg.head_dim});
 }
 
-std::pair<Value, KeyValue> self_attention(const Builder& b, const Scope& s, const TextConfig& cfg, LinearInput& input,
-                                          const KeyValue& past, const Step& step, std::int64_t layer) {
+/// `norm` names what gives `input`.
+std::pair<Value, KeyValue> self_attention(const Builder& b, const Scope& s, const TextConfig& cfg, const Scope& norm,
+                                          LinearInput& input, const KeyValue& past, const Step& step,
+                                          std::int64_t layer) {
   Graph& g = b.graph;
   const std::int64_t q_width = cfg.num_attention_heads * cfg.head_dim;
   const std::int64_t kv_width = cfg.num_key_value_heads * cfg.head_dim;
   const auto project = [&](const char* name, std::int64_t out, Role role) {
     return linear(b, s / name, s / name / "weight", input, cfg.hidden_size, out, {role, layer}, step.accuracy_level);
   };
-  const Value q =
-      head_norm(b, s / "q_norm", cfg, project("q_proj", q_width, Role::attention_q), cfg.num_attention_heads);
-  const Value k =
-      head_norm(b, s / "k_norm", cfg, project("k_proj", kv_width, Role::attention_k), cfg.num_key_value_heads);
+  const auto gain = [&](const char* name) { return float_weight(b, s / name / "weight", {cfg.head_dim}, Role::norm); };
+  const Value query = project("q_proj", q_width, Role::attention_q);
+  const Value q = head_norm(g, s / "q_norm", cfg, query, gain("q_norm"), cfg.num_attention_heads);
+  const Value key = project("k_proj", kv_width, Role::attention_k);
+  const Value k_gain = gain("k_norm");
+  const Value k = head_norm(g, s / "k_norm", cfg, key, k_gain, cfg.num_key_value_heads);
   const Value v = project("v_proj", kv_width, Role::attention_v);
-  const auto [mixed, present] =
-      grouped_query_attention(g, s, rotate(g, s / "q_rotary", q, step.rotary, cfg.num_attention_heads),
-                              rotate(g, s / "k_rotary", k, step.rotary, cfg.num_key_value_heads), v, past, step.lengths,
-                              {cfg.num_attention_heads, cfg.num_key_value_heads, cfg.head_dim});
+  const GroupedHeads heads = {cfg.num_attention_heads, cfg.num_key_value_heads, cfg.head_dim};
+  std::optional<KeyValue> scales;
+  if (past.key.type == DataType::int8)
+    scales = {key_scales(b, s, k_gain, heads),
+              value_scales(b, s, s / "v_proj" / "weight", norm, cfg.hidden_size, layer, heads)};
+  const auto [mixed, present] = grouped_query_attention(
+      g, s, rotate(g, s / "q_rotary", q, step.rotary, cfg.num_attention_heads),
+      rotate(g, s / "k_rotary", k, step.rotary, cfg.num_key_value_heads), v, past, step.lengths, heads, scales);
   const Scope out = s / "o_proj";
-  LinearInput heads(g, out, mixed);
-  return {
-      linear(b, out, out / "weight", heads, q_width, cfg.hidden_size, {Role::attention_o, layer}, step.accuracy_level),
-      present};
+  LinearInput attended(g, out, mixed);
+  return {linear(b, out, out / "weight", attended, q_width, cfg.hidden_size, {Role::attention_o, layer},
+                 step.accuracy_level),
+          present};
 }
 
 /// down(silu(gate(x)) · up(x)). A mixture of experts would be another function of this signature.
@@ -77,7 +88,7 @@ std::pair<Residual, KeyValue> decoder_layer(const Builder& b, const Scope& s, co
     return norm_for(b, readers, layer, s / name, stream, cfg);
   };
   auto [h, x] = norm("input_layernorm", kAttentionInputs, residual);
-  const auto [attended, present] = self_attention(b, s / "self_attn", cfg, h, past, step, layer);
+  const auto [attended, present] = self_attention(b, s / "self_attn", cfg, s / "input_layernorm", h, past, step, layer);
   auto [g, y] = norm("post_attention_layernorm", kMlpInputs, {x, attended});
   Value added = mlp(b, s / "mlp", cfg, g, step, layer);
   if (layer < static_cast<std::int64_t>(step.deepstack.size()))

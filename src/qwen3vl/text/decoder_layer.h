@@ -26,7 +26,7 @@ struct Step {
 std::pair<LinearInput, Value> norm_for(const Builder& b, std::span<const Role> readers, std::int64_t layer,
                                        const Scope& s, const Residual& residual, const TextConfig& cfg);
 
-/// Layer `layer`: the residual stream [batch, sequence, H] and the layer's cache → both after it.
+/// Layer `layer`: the residual stream [batch, sequence, H] and the layer's cache, of floats or int8 → both after it.
 std::pair<Residual, KeyValue> decoder_layer(const Builder& b, const Scope& s, const TextConfig& cfg,
                                             const Residual& residual, const KeyValue& past, const Step& step,
                                             std::int64_t layer);

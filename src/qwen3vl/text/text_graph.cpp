@@ -54,11 +54,12 @@ void build_text_graph(const Builder& b, const ModelConfig& config, const TextOpt
       options.embeddings_inside
           ? g.input(contract::kPositionIds, DataType::int64, {contract::kBatch, contract::kSequence})
           : g.input(contract::kPositionIds, DataType::int64, {std::int64_t{3}, contract::kBatch, contract::kSequence});
+  const DataType cache_type = options.int8_cache ? DataType::int8 : type;
   std::vector<KeyValue> past;
   for (std::int64_t layer = 0; layer < cfg.num_hidden_layers; ++layer) {
     const Dims dims = {contract::kBatch, cfg.num_key_value_heads, contract::kPastSequence, cfg.head_dim};
-    const Value key = g.input(contract::layer_name(contract::kPastKey, layer), type, dims);
-    past.push_back({key, g.input(contract::layer_name(contract::kPastValue, layer), type, dims)});
+    const Value key = g.input(contract::layer_name(contract::kPastKey, layer), cache_type, dims);
+    past.push_back({key, g.input(contract::layer_name(contract::kPastValue, layer), cache_type, dims)});
   }
 
   const Value attended = g.emit(s / "attended", "ReduceSum", {mask, g.integers({1})}, DataType::int64,
