@@ -147,7 +147,8 @@ TEST_F(QuantizedExport, TargetSizesThatCannotBeAreRefused) {
     EXPECT_EQ(refusal(size), "qwen3vl-export: --target-size is \"" + std::string(size) +
                                  "\", expected a number of bytes, as in 2.3GB, 900MiB or 3000000000\n");
   EXPECT_EQ(refusal("2GB", {"--recipe", "fp32"}),
-            "qwen3vl-export: --target-size goes with a quantised text decoder, but that of the recipe fp32 is fp32\n");
+            "qwen3vl-export: --target-size goes with a text decoder that is quantised in blocks, but that of the "
+            "recipe fp32 is fp32\n");
 }
 
 TEST_F(QuantizedExport, ImportanceChangesWhatItIsSaidToAndNoMore) {
