@@ -246,7 +246,7 @@ void print_manifest(const InspectedManifest& manifest) {
   for (const InspectedRole& role : manifest.roles) {
     std::vector<std::string> files;
     for (const auto& [file, bytes] : role.files) files.push_back(file);
-    fmt::print("  {:<14} {:<24} {:>5} weights  {:>8}  {}\n", role.role, role.encoding, role.weights,
+    fmt::print("  {:<18} {:<24} {:>5} weights  {:>8}  {}\n", role.role, role.encoding, role.weights,
                human_bytes(role.bytes), fmt::join(files, ", "));
   }
 }

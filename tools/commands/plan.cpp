@@ -45,7 +45,7 @@ void print(const PlanReport& report) {
   for (const PlannedGraph& graph : report.graphs) {
     fmt::print("{}: {}, {} nodes\n", graph.file, graph.contents, graph.nodes);
     for (const PlannedRole& role : graph.roles)
-      fmt::print("  {:<14} {:<24} {:>5} weights {:>5} tensors {:>14} bytes  {}\n", role.role, role.encoding,
+      fmt::print("  {:<18} {:<24} {:>5} weights {:>5} tensors {:>14} bytes  {}\n", role.role, role.encoding,
                  role.weights, role.tensors, role.bytes, role.types);
     if (graph.data_file.empty()) fmt::print("  its weights lie in another graph's file\n");
   }
