@@ -171,7 +171,7 @@ TEST_F(Plan, IsTextForPeople) {
   const CommandResult result = run(checkpoint("tiny"), {});
   EXPECT_EQ(result.exit_code, 0);
   for (const char* part :
-       {"vision.onnx: visual tower, fp32, ", "  attention_q    int4-block32-grid-asym ", "\nfiles:\n",
+       {"vision.onnx: visual tower, fp32, ", "  attention_q        int4-block32-grid-asym ", "\nfiles:\n",
         "  manifest.json ", "  total ", "reads ", " of memory; ", " free on the disk\n"})
     EXPECT_THAT(result.out, HasSubstr(part));
   EXPECT_THAT(result.err, HasSubstr("max_length is 4096 tokens of the model's 4096"));
