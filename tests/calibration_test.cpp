@@ -393,7 +393,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadData{"negative", R"({"input_ids": [-1]})", "input_ids[0] is -1, expected a token id from 0 to 2047"},
         BadData{"fraction", R"({"input_ids": [1.5]})", "input_ids[0] is 1.5, expected a token id from 0 to 2047"},
         BadData{"video", fmt::format(R"({{"input_ids": [1, {}]}})", kVideo),
-                "input_ids[1] is 2013, the placeholder of videos, which are not read here"},
+                "input_ids[1] is 2013, the placeholder of videos, which are not read here; give frames as images"},
         BadData{"imagesText", R"({"input_ids": [1], "images": "a.png"})",
                 R"(images is "a.png", expected an array of file names)"},
         BadData{"imagesNumber", R"({"input_ids": [1], "images": [4]})", "images[0] is 4, expected a file name"},

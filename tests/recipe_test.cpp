@@ -189,7 +189,7 @@ TEST_F(RecipeFile, UnknownThingsAreRefused) {
   EXPECT_EQ(refusal_of("int4", {.block_size = 48}),
             "the block size is 48, expected one of 16, 32, 64, 128, 256: ONNX Runtime's MatMulNBits takes no other");
   EXPECT_EQ(refusal_of("fp32", {.block_size = 32}),
-            "--block-size 32 goes with int8, int4 and int2, but nothing is quantised here");
+            "--block-size 32 goes with int8, int4 and int2, but nothing is quantised in blocks here");
   EXPECT_EQ(
       refusal(
           R"({"target": "cpu", "text": {"precision": "fp32", "logits": "last"}, "embedding": {"precision": "fp32"}, "vision": {"precision": "fp32"}, "extra": 1})"),

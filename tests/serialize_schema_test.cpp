@@ -9,14 +9,18 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "qwen3vl_export/error.h"
 #include "serialize/contrib_schemas.h"
+#include "serialize/lone_matrices.h"
 #include "serialize/model_summary.h"
 #include "serialize/onnx_check.h"
+#include "support/refusal.h"
 
 namespace {
 
@@ -549,6 +553,58 @@ TEST(CheckOnnxFile, WantsTheExternalData) {
   EXPECT_EQ(summary.initializers[0].external->length, 32U);
 }
 
+/// Every form that a decoder multiplies by, and products that no weight is in.
+TEST(LoneMatrices, AreAllOfThemAndNothingElse) {
+  onnx::ModelProto model = parse(R"(
+    g (float[1,S,64] x, uint8[S,64] q, float a, uint8 z) => (float[S,16] Y, float[1,S,S] P)
+    {
+      s = Cast<to=1>(half)
+      n = com.microsoft.MatMulNBits<K=64,N=16,bits=4,block_size=32>(x, b, s)
+      wide = Cast<to=1>(w)
+      m = com.microsoft.FusedMatMul<transB=1>(x, wide)
+      i = com.microsoft.QGemm<transB=1>(q, a1, z1, c, cs, cz)
+      g = com.microsoft.QuickGelu(i)
+      Y = Add(g, g)
+      P = com.microsoft.FusedMatMul<transB=1>(x, x)
+    })");
+  const auto weight = [&](const char* name, onnx::TensorProto::DataType type, const std::vector<std::int64_t>& dims) {
+    onnx::TensorProto& tensor = *model.mutable_graph()->add_initializer();
+    tensor.set_name(name);
+    tensor.set_data_type(type);
+    for (const std::int64_t size : dims) tensor.add_dims(size);
+  };
+  weight("b", onnx::TensorProto::UINT8, {16, 2, 16});
+  weight("half", onnx::TensorProto::FLOAT16, {16, 2});
+  weight("w", onnx::TensorProto::BFLOAT16, {8, 64});
+  weight("a1", onnx::TensorProto::FLOAT, {});
+  weight("z1", onnx::TensorProto::UINT8, {});
+  weight("c", onnx::TensorProto::INT8, {16, 64});
+  weight("cs", onnx::TensorProto::FLOAT, {16});
+  weight("cz", onnx::TensorProto::INT8, {16});
+  weight("unused", onnx::TensorProto::FLOAT, {1000});
+  const q3vl::LoneMatrices found = q3vl::lone_matrices(ModelFolder(model).path());
+  onnx::ModelProto alone;
+  ASSERT_TRUE(alone.ParseFromString(found.model));
+  std::map<std::string, int> ops;
+  for (const onnx::NodeProto& node : alone.graph().node()) ++ops[node.op_type()];
+  EXPECT_EQ(ops, (std::map<std::string, int>{
+                     {"Cast", 2}, {"FusedMatMul", 1}, {"MatMulNBits", 1}, {"QGemm", 1}, {"Shape", 3}}));
+  std::set<std::string> weights;
+  for (const onnx::TensorProto& tensor : alone.graph().initializer()) weights.insert(tensor.name());
+  EXPECT_EQ(weights, (std::set<std::string>{"a1", "b", "c", "cs", "cz", "half", "w", "z1"}));
+  std::map<std::string, std::int64_t> inputs;
+  for (const auto& input : found.inputs) inputs[input.name] = input.width;
+  EXPECT_EQ(inputs, (std::map<std::string, std::int64_t>{{"float32_64", 64}, {"uint8_64", 64}}));
+  EXPECT_EQ(alone.graph().output_size(), 3);
+}
+
+TEST(LoneMatrices, AModelWithoutAnyIsRefused) {
+  const ModelFolder folder(parse("g (float[B,8] x) => (float[B,8] Y) { Y = Add(x, x) }"));
+  EXPECT_EQ(q3vl::refusal(q3vl::ErrorKind::bad_input, [&] { q3vl::lone_matrices(folder.path()); }),
+            folder.path().string() +
+                ": has no MatMulNBits, QGemm or FusedMatMul with weights, so there are no matrices to measure");
+}
+
 TEST(ReadModelSummary, TellsInputsOutputsAndOperators) {
   const ModelFolder folder(loop_model());
   const q3vl::ModelSummary summary = q3vl::read_model_summary(folder.path());
@@ -568,13 +624,8 @@ TEST(ReadModelSummary, TellsInputsOutputsAndOperators) {
 TEST(ReadModelSummary, RefusesADamagedFile) {
   const ModelFolder folder(loop_model());
   fs::resize_file(folder.path(), fs::file_size(folder.path()) - 5);
-  try {
-    q3vl::read_model_summary(folder.path());
-    FAIL();
-  } catch (const q3vl::Error& error) {
-    EXPECT_EQ(error.kind(), q3vl::ErrorKind::bad_input);
-    EXPECT_EQ(error.what(), folder.path().string() + ": is not an ONNX model, or a damaged one");
-  }
+  EXPECT_EQ(q3vl::refusal(q3vl::ErrorKind::bad_input, [&] { q3vl::read_model_summary(folder.path()); }),
+            folder.path().string() + ": is not an ONNX model, or a damaged one");
 }
 
 }  // namespace

@@ -101,9 +101,10 @@ class Reader {
   void add_sequence(const JsonObject& sequence) {
     const std::vector<std::int64_t> ids = read_token_ids(sequence, config_.text);
     const std::string path = sequence.path_of("input_ids");
-    for (std::size_t i = 0; i < ids.size(); ++i)
-      if (ids[i] == tokens_.video_token_id)
-        sequence.fail(fmt::format("{}[{}] is {}, the placeholder of videos, which are not read here", path, i, ids[i]));
+    if (const auto video = std::ranges::find(ids, tokens_.video_token_id); video != ids.end())
+      sequence.fail(
+          fmt::format("{}[{}] is {}, the placeholder of videos, which are not read here; give frames as images", path,
+                      video - ids.begin(), *video));
     const std::vector<std::string> names = image_names(sequence);
     if (!names.empty()) expect_vision(folder_ / names.front());
     const auto placeholders = static_cast<std::size_t>(std::ranges::count(ids, tokens_.image_token_id));

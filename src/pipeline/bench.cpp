@@ -15,6 +15,7 @@
 
 #include "base/median.h"
 #include "base/parallel.h"
+#include "base/proc_file.h"
 #include "pipeline/bandwidth.h"
 #include "pipeline/process.h"
 #include "runtime/pipeline.h"

@@ -5,24 +5,14 @@
 #include <charconv>
 #include <fstream>
 
+#include "base/proc_file.h"
+
 namespace q3vl {
 namespace {
 
-/// What stands behind the colon of the first line "key: value" or "key<tabs>: value"; empty when there is none.
-std::string value_in(const char* file, const std::string& key) {
-  std::ifstream lines(file);
-  for (std::string line; std::getline(lines, line);) {
-    const auto colon = line.find(':');
-    if (colon == std::string::npos || line.substr(0, line.find_last_not_of(" \t", colon - 1) + 1) != key) continue;
-    const auto begin = line.find_first_not_of(" \t", colon + 1);
-    return begin == std::string::npos ? "" : line.substr(begin);
-  }
-  return "";
-}
-
 /// A size of /proc/self/status, which is written "123 kB", in bytes.
 std::uint64_t status_bytes(const std::string& key) {
-  const std::string text = value_in("/proc/self/status", key);
+  const std::string text = proc_value("/proc/self/status", key);
   std::uint64_t kibibytes = 0;
   std::from_chars(text.data(), text.data() + text.size(), kibibytes);
   return kibibytes * 1024;
@@ -48,10 +38,6 @@ PeakMemory::PeakMemory() {
 
 std::optional<std::uint64_t> PeakMemory::bytes() const {
   return counts_ ? std::optional(status_bytes("VmHWM")) : std::nullopt;
-}
-
-std::string processor_name() {
-  return value_in("/proc/cpuinfo", "model name");
 }
 
 }  // namespace q3vl

@@ -1,9 +1,8 @@
-// What the operating system says about this process and the machine.
+// What the operating system says about this process.
 #pragma once
 
 #include <cstdint>
 #include <optional>
-#include <string>
 
 namespace q3vl {
 
@@ -24,8 +23,5 @@ class PeakMemory {
  private:
   bool counts_ = false;
 };
-
-/// The model name of the processor; empty where the system does not tell.
-std::string processor_name();
 
 }  // namespace q3vl

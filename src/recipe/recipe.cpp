@@ -132,7 +132,7 @@ void apply(const RecipeOverrides& overrides, Recipe& recipe) {
     for (TensorRule& rule : recipe.tensors) specs.push_back(&rule.spec);
     std::erase_if(specs, [](const TensorSpec* spec) { return !spec->in_blocks(); });
     if (specs.empty())
-      refuse(fmt::format("--block-size {} goes with int8, int4 and int2, but nothing is quantised here",
+      refuse(fmt::format("--block-size {} goes with int8, int4 and int2, but nothing is quantised in blocks here",
                          overrides.block_size));
     for (TensorSpec* spec : specs) spec->block_size = overrides.block_size;
   }

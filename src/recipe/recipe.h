@@ -28,7 +28,7 @@ struct Recipe {
   std::string description;
   std::string target;
   TensorSpec text;         ///< every matrix of the language model, and lm_head
-  int accuracy_level = 0;  ///< of MatMulNBits; 0 unless some matrix of the language model is quantised
+  int accuracy_level = 0;  ///< of MatMulNBits; 0 unless some matrix of the language model is in blocks
   Logits logits = Logits::last;
   KvCacheType kv_cache = KvCacheType::floats;
   TensorSpec embedding;

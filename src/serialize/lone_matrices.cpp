@@ -106,7 +106,10 @@ LoneMatrices lone_matrices(const std::filesystem::path& model) {
   const onnx::GraphProto graph = message.graph();
   LoneMatrices matrices = Selection(graph).take(message);
   if (matrices.inputs.empty())
-    throw Error(ErrorKind::bad_input, fmt::format("{}: has no matrices that this program would write", model.string()));
+    throw Error(
+        ErrorKind::bad_input,
+        fmt::format("{}: has no MatMulNBits, QGemm or FusedMatMul with weights, so there are no matrices to measure",
+                    model.string()));
   return matrices;
 }
 

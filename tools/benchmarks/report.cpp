@@ -7,37 +7,25 @@
 
 #include <algorithm>
 #include <ctime>
-#include <fstream>
+#include <utility>
 
 #include "base/file.h"
+#include "base/median.h"
+#include "base/proc_file.h"
 
 namespace q3vl {
 namespace {
 
-/// The value of the first line "name<blanks>: value" of a file such as /proc/cpuinfo, or nothing.
-std::string value_of(const char* file, std::string_view name) {
-  std::ifstream lines(file);
-  for (std::string line; std::getline(lines, line);) {
-    const std::size_t colon = line.find(':');
-    if (!line.starts_with(name) || colon == std::string::npos) continue;
-    const std::size_t begin = line.find_first_not_of(" \t", colon + 1);
-    return begin == std::string::npos ? "" : line.substr(begin);
-  }
-  return "";
-}
-
-std::string processor_name() {
-  const std::string name = value_of("/proc/cpuinfo", "model name");
+std::string known_processor() {
+  const std::string name = processor_name();
   return name.empty() ? "unknown processor" : name;
 }
 
 }  // namespace
 
 Spread spread(std::vector<double> values) {
-  std::ranges::sort(values);
-  const std::size_t middle = values.size() / 2;
-  const double median = values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
-  return {median, values.front(), values.back()};
+  const auto [least, most] = std::ranges::minmax(values);
+  return {median(std::move(values)), least, most};
 }
 
 Json to_json(const Spread& spread) {
@@ -62,14 +50,14 @@ std::string timestamp() {
 Json machine() {
   utsname names{};
   ::uname(&names);
-  return {{"processor", processor_name()},
+  return {{"processor", known_processor()},
           {"cores", ::sysconf(_SC_NPROCESSORS_ONLN)},
           {"memory_bytes", ::sysconf(_SC_PHYS_PAGES) * ::sysconf(_SC_PAGESIZE)},
           {"kernel", names.release}};
 }
 
 std::string machine_name() {
-  return fmt::format("{}, {} cores", processor_name(), ::sysconf(_SC_NPROCESSORS_ONLN));
+  return fmt::format("{}, {} cores", known_processor(), ::sysconf(_SC_NPROCESSORS_ONLN));
 }
 
 void replace_text_file(const std::filesystem::path& path, const std::string& text) {

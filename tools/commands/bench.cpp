@@ -15,9 +15,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kDescription =
-    "Tells how fast a package runs in ONNX Runtime on this machine: loading, pictures, prompts, tokens after them, "
-    "the\n"
-    "time to the first token and the memory of each, and how near decoding comes to what the memory's speed allows.\n"
+    "Tells how fast a package runs in ONNX Runtime on this machine: loading, pictures, prompts, tokens after them,\n"
+    "the time to the first token and the memory of each, and how near decoding comes to what the memory's speed "
+    "allows.\n"
     "With a second package the two take turns, and the report has their ratios.";
 
 /// The packages in the order of a round: they take turns in being the first.
