@@ -6,6 +6,7 @@ find_package(fmt REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(JPEG REQUIRED)
 find_package(PNG REQUIRED)
+find_package(OpenSSL REQUIRED)  # libcrypto: SHA-256
 find_package(Protobuf REQUIRED)
 find_package(hwy REQUIRED)  # Highway: kernels for every instruction set, chosen at run time
 

@@ -17,6 +17,7 @@
 #include "base/half.h"
 #include "base/json.h"
 #include "base/parallel.h"
+#include "base/sha256.h"
 #include "base/shape.h"
 #include "support/refusal.h"
 #include "support/temporary_folder.h"
@@ -407,6 +408,39 @@ TEST(ParallelFor, UsesTheThreadsItIsGiven) {
   EXPECT_EQ(ids.size(), 3U);
 }
 
+TEST(ParallelFor, NobodyRunsAheadOfTheWindow) {
+  for (const std::size_t window : {1U, 2U, 5U}) {
+    std::mutex mutex;
+    std::set<std::size_t> open;
+    std::size_t ended = 0;
+    std::size_t furthest = 0;
+    const auto work = [&](std::size_t index) {
+      {
+        const std::lock_guard lock(mutex);
+        open.insert(index);
+        furthest = std::max(furthest, index - *open.begin());
+      }
+      if (index % 7 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      const std::lock_guard lock(mutex);
+      open.erase(index);
+      ++ended;
+    };
+    parallel_for(200, 8, work, window);
+    EXPECT_EQ(ended, 200U);
+    EXPECT_LT(furthest, window);
+  }
+  EXPECT_EQ(refusal(ErrorKind::output,
+                    [&] {
+                      parallel_for(
+                          100, 4,
+                          [](std::size_t index) {
+                            if (index == 3) throw Error(ErrorKind::output, "full");
+                          },
+                          2);
+                    }),
+            "full");
+}
+
 TEST(ParallelFor, TheFirstExceptionStopsTheHandOut) {
   for (const int threads : {1, 4}) {
     std::atomic<std::size_t> started = 0;
@@ -438,6 +472,30 @@ TEST(ParallelFor, AnInterruptStopsIt) {
   EXPECT_EQ(started, 6U);
   EXPECT_NO_THROW(throw_if_interrupted());
   EXPECT_GE(available_processors(), 1);
+}
+
+// The vectors of FIPS 180-4's examples (https://csrc.nist.gov/projects/cryptographic-standards-and-guidelines).
+TEST(Digest, PublishedVectors) {
+  EXPECT_EQ(sha256_of(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  EXPECT_EQ(sha256_of("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(sha256_of("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"),
+            "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+  Sha256 pieces;
+  const std::string thousand(1000, 'a');
+  for (int i = 0; i < 1000; ++i) pieces.update(std::as_bytes(std::span(thousand)));
+  EXPECT_EQ(pieces.hex(), "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+}
+
+TEST(Digest, ZerosAndFiles) {
+  const TemporaryFolder folder;
+  for (const std::size_t count : {0U, 1U, 4096U, 10'000'000U}) {
+    const std::string zeros(count, '\0');
+    Sha256 digest;
+    digest.update_zeros(count);
+    EXPECT_EQ(digest.hex(), sha256_of(zeros)) << count;
+    write_bytes(folder / "zeros", zeros);
+    EXPECT_EQ(sha256_of_file(folder / "zeros"), sha256_of(zeros)) << count;
+  }
 }
 
 }  // namespace

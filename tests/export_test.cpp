@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -339,8 +340,71 @@ TEST_F(Export, MakesParentsAndRemovesThemAfterAFailure) {
     }
   const CommandResult result = run({"-q"});
   EXPECT_EQ(result.exit_code, 3);
-  EXPECT_NE(result.err.find("values that are NaN or infinite in rows"), std::string::npos) << result.err;
+  EXPECT_NE(result.err.find("1 tensors have values that are NaN or infinite"), std::string::npos) << result.err;
   EXPECT_FALSE(fs::exists(folder_ / "x"));
+}
+
+/// Sets values of a tensor of a bfloat16 checkpoint, by their places in it.
+void poke(const fs::path& checkpoint, const std::string& tensor, const std::map<std::uint64_t, std::uint16_t>& values) {
+  for (const auto& entry : fs::directory_iterator(checkpoint)) {
+    if (entry.path().extension() != ".safetensors") continue;
+    const std::string bytes = read_bytes(entry.path());
+    std::uint64_t header = 0;
+    std::memcpy(&header, bytes.data(), 8);
+    const json entries = json::parse(bytes.substr(8, header));
+    if (!entries.contains(tensor)) continue;
+    std::fstream file(entry.path(), std::ios::binary | std::ios::in | std::ios::out);
+    for (const auto& [index, value] : values) {
+      const std::uint64_t begin = entries[tensor]["data_offsets"][0];
+      file.seekp(static_cast<std::streamoff>(8 + header + begin + 2 * index));
+      file.write(reinterpret_cast<const char*>(&value), 2);
+    }
+    return;
+  }
+  FAIL() << "no shard has " << tensor;
+}
+
+constexpr std::uint16_t kNan = 0x7fc0;       // bfloat16, as the two below
+constexpr std::uint16_t kInfinity = 0xff80;  // negative
+constexpr const char* kNorm = "model.language_model.layers.0.input_layernorm.weight";
+
+TEST_F(Export, ValuesThatAreNotFiniteAreCountedByTensor) {
+  make(tiny());
+  poke(checkpoint_, kGate, {{0, kNan}, {1, kInfinity}, {5000, kNan}});
+  poke(checkpoint_, kNorm, {{3, kInfinity}});
+  poke(checkpoint_, "model.language_model.embed_tokens.weight", {{7, kNan}});  // in two forms, counted once
+  expect_refusal(3,
+                 c() +
+                     ": 3 tensors have values that are NaN or infinite: \"model.language_model.embed_tokens.weight\" "
+                     "(1), \"" +
+                     kNorm + "\" (1), \"" + kGate +
+                     "\" (3); the checkpoint is damaged, or its training diverged; --allow-nonfinite takes them as "
+                     "they are, or as 0 where they are quantised");
+}
+
+TEST_F(Export, ValuesThatAreNotFiniteCanBeAllowed) {
+  make(tiny());
+  poke(checkpoint_, kGate, {{0, 0}, {1, 0}, {5000, 0}});
+  ASSERT_EQ(run({"-q"}).exit_code, 0);
+  const auto zeroed = tree(out_);
+  poke(checkpoint_, kGate, {{0, kNan}, {1, kInfinity}, {5000, kNan}});
+  const CommandResult result = run({"--allow-nonfinite", "--force"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(
+      result.err.find("warning: 1 tensors have values that are NaN or infinite: \"" + std::string(kGate) + "\" (3)\n"),
+      std::string::npos)
+      << result.err;
+  EXPECT_EQ(read_bytes(out_ / "model.onnx.data"), zeroed.at("model.onnx.data")) << "codes have no NaN";
+  EXPECT_EQ(json::parse(read_bytes(out_ / "manifest.json"))["allow_nonfinite"], true);
+  EXPECT_EQ(json::parse(zeroed.at("manifest.json"))["allow_nonfinite"], false);
+  const CommandResult proof =
+      run_command({Q3VL_EXPORT_BINARY, "verify", out_, "--checkpoint", c(), "--checks", "graph,weights", "-q"});
+  EXPECT_EQ(proof.exit_code, 0) << proof.out << proof.err;
+
+  ASSERT_EQ(run({"--allow-nonfinite", "--force", "--recipe", "fp32", "-q"}).exit_code, 0);
+  const std::string floats = read_bytes(out_ / "model.onnx.data");
+  const std::string pair("\xc0\x7f\x80\xff", 4);
+  EXPECT_NE(floats.find(pair), std::string::npos) << "floating-point types keep them";
 }
 
 TEST_F(Export, TheOutputFolderCannotBeMade) {

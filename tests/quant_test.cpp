@@ -337,21 +337,44 @@ TEST(Float16, RefusesWhatItCannotHold) {
   }
 }
 
-TEST(Encoding, CountsWhatIsNotFiniteAndLeavesItsRowsOut) {
+TEST(Encoding, CountsWhatIsNotFiniteAndTakesItForZero) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   std::vector<float> values(3 * 32, 1.0F);
   values[33] = std::numeric_limits<float>::quiet_NaN();
   values[40] = -kInfinity;
-  const Encoding encoding = blocks(8, 32);
-  std::vector<std::byte> data(3 * 32, std::byte{7});
-  std::vector<std::uint16_t> scales(3, 9);
-  const std::vector<std::span<std::byte>> views = {data, std::as_writable_bytes(std::span(scales))};
-  EXPECT_EQ(encode_rows(encoding, stored(values, 32), {}, views), 2);
-  EXPECT_EQ(scales, (std::vector<std::uint16_t>{0xa000, 9, 0xa000})) << "-1 / 128";
-  EXPECT_EQ(data[31], std::byte{0});
-  EXPECT_EQ(data[32], std::byte{7});
-  EXPECT_EQ(data[64], std::byte{0});
+  std::vector<float> zeroed = values;
+  zeroed[33] = zeroed[40] = 0;
+  const std::vector<std::uint16_t> factors(31 * 32 / 2, 0x3000);
+  for (const Encoding& encoding :
+       {blocks(8, 32), blocks(4, 32, false), blocks(4, 32, false, "gptq"), Encoding{.format = Encoding::Format::w8a8},
+        Encoding{.format = Encoding::Format::row_norms}}) {
+    const auto encoded = [&](const std::vector<float>& rows, std::int64_t nonfinite) {
+      std::vector<std::vector<std::byte>> bytes;
+      std::vector<std::span<std::byte>> views;
+      for (const EncodedPart& part : encoded_parts(encoding, DataType::float32, 3, 32))
+        bytes.emplace_back(3 * part.row_bytes, std::byte{7});
+      for (auto& part : bytes) views.emplace_back(part);
+      EXPECT_EQ(encode_rows(encoding, stored(rows, 32), {.importance = {}, .feedback = factors, .balance = {}}, views),
+                nonfinite)
+          << to_string(encoding);
+      return bytes;
+    };
+    EXPECT_EQ(encoded(values, 2), encoded(zeroed, 0)) << to_string(encoding);
+  }
   EXPECT_EQ(encode_rows({}, stored(values, 32), {}, {}), 2) << "as it is stored";
+}
+
+TEST(Encoding, FloatingPointTypesKeepWhatIsNotFinite) {
+  const std::vector<float> values = {1.0F, std::numeric_limits<float>::quiet_NaN(),
+                                     -std::numeric_limits<float>::infinity()};
+  std::vector<std::uint16_t> halves(3);
+  const std::vector<std::span<std::byte>> half_views = {std::as_writable_bytes(std::span(halves))};
+  EXPECT_EQ(encode_rows({.format = Encoding::Format::float16}, stored(values, 3), {}, half_views), 2);
+  EXPECT_EQ(halves, (std::vector<std::uint16_t>{0x3c00, 0x7e00, 0xfc00}));
+  std::vector<float> floats(3);
+  const std::vector<std::span<std::byte>> views = {std::as_writable_bytes(std::span(floats))};
+  EXPECT_EQ(encode_rows({.format = Encoding::Format::float32}, stored(values, 3), {}, views), 2);
+  EXPECT_EQ(std::memcmp(floats.data(), values.data(), 12), 0);
 }
 
 WeightRequests requests_over(std::map<std::string, StoredWeight> stored, Encoding encoding = {}) {

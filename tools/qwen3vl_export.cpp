@@ -15,9 +15,9 @@ struct Command {
 };
 
 // Without one of these words the command is to export; a checkpoint folder of such a name is written "./plan".
-constexpr std::array kCommands = {Command{"bench", q3vl::bench_command}, Command{"extract", q3vl::extract_command},
-                                  Command{"inspect", q3vl::inspect_command}, Command{"plan", q3vl::plan_command},
-                                  Command{"verify", q3vl::verify_command}};
+constexpr std::array kCommands = {Command{"bench", q3vl::bench_command},     Command{"check", q3vl::check_command},
+                                  Command{"extract", q3vl::extract_command}, Command{"inspect", q3vl::inspect_command},
+                                  Command{"plan", q3vl::plan_command},       Command{"verify", q3vl::verify_command}};
 
 int run(int argc, char** argv) {
   for (const Command& command : kCommands)

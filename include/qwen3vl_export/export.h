@@ -30,11 +30,12 @@ struct ExportRequest {
   std::filesystem::path calibration;    ///< file of a calibration; with `calibrate` "<output>.calibration" unless told
   std::uint64_t target_size = 0;        ///< of the package, in bytes; 0: whatever the recipe makes of it
   std::vector<std::string> components;  ///< of vision, embedding, text; empty: all that the checkpoint has
-  std::int64_t max_length = 0;  ///< genai_config's search.max_length; 8192, or the model's context if that is shorter
-  std::int64_t max_pixels = 0;  ///< the most pixels of a picture after its resize; 1,003,520 unless told
-  int threads = 0;              ///< that encode weights; 0: as many as there are processors, at most 16
-  bool force = false;           ///< replace what this program wrote there before
-  bool allow_unused = false;    ///< accept tensors that the model does not have
+  std::int64_t max_length = 0;   ///< genai_config's search.max_length; 8192, or the model's context if that is shorter
+  std::int64_t max_pixels = 0;   ///< the most pixels of a picture after its resize; 1,003,520 unless told
+  int threads = 0;               ///< that encode weights; 0: as many as there are processors, at most 16
+  bool force = false;            ///< replace what this program wrote there before
+  bool allow_unused = false;     ///< accept tensors that the model does not have
+  bool allow_nonfinite = false;  ///< accept weights that are NaN or infinite
 };
 
 /// How far the work has come.

@@ -3,6 +3,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <condition_variable>
 #include <exception>
 #include <mutex>
 #include <thread>
@@ -26,20 +27,32 @@ int available_processors() {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
-void parallel_for(std::size_t count, int threads, const std::function<void(std::size_t)>& work) {
-  std::atomic<std::size_t> next = 0;
+void parallel_for(std::size_t count, int threads, const std::function<void(std::size_t)>& work, std::size_t window) {
   std::mutex mutex;
+  std::condition_variable moved;
+  std::size_t next = 0;
+  std::size_t first_open = 0;  // all before it have ended
+  std::vector<bool> ended(count);
   std::exception_ptr failure;
   const auto loop = [&] {
-    for (std::size_t index = next++; index < count; index = next++) {
+    std::unique_lock lock(mutex);
+    while (true) {
+      moved.wait(lock, [&] { return failure || next == count || next - first_open < window; });
+      if (failure || next == count) return;
+      const std::size_t index = next++;
+      lock.unlock();
+      std::exception_ptr thrown;
       try {
         throw_if_interrupted();
         work(index);
       } catch (...) {
-        next = count;
-        const std::lock_guard lock(mutex);
-        if (!failure) failure = std::current_exception();
+        thrown = std::current_exception();
       }
+      lock.lock();
+      if (thrown && !failure) failure = thrown;
+      ended[index] = true;
+      while (first_open < next && ended[first_open]) ++first_open;
+      moved.notify_all();
     }
   };
   {

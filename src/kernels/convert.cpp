@@ -1,6 +1,7 @@
 #include "kernels/convert.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "qwen3vl_export/error.h"
@@ -164,6 +165,11 @@ std::int64_t count_nonfinite(DataType type, std::span<const std::byte> stored) {
     default:
       fail_for(type);
   }
+}
+
+void zero_nonfinite(std::span<float> values) {
+  for (float& value : values)
+    if (!std::isfinite(value)) value = 0;
 }
 
 void widen_to_float32(DataType type, std::span<const std::byte> stored, float* into) {

@@ -12,6 +12,9 @@ namespace q3vl {
 /// The number of values that are NaN or infinite. `type` is a weight type (is_weight_type()), as below.
 std::int64_t count_nonfinite(DataType type, std::span<const std::byte> stored);
 
+/// Puts 0 in the place of each NaN and infinity. For the rare row that has one: plain code.
+void zero_nonfinite(std::span<float> values);
+
 /// Widens values exactly to float32; a NaN keeps its bits. `into` takes stored.size() / size_of(type) values.
 void widen_to_float32(DataType type, std::span<const std::byte> stored, float* into);
 

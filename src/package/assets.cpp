@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/sha256.h"
 
 namespace q3vl {
 namespace {
@@ -39,7 +40,8 @@ constexpr std::array kKnown = {
 std::vector<Asset> existing(const fs::path& checkpoint, const std::function<bool(AssetUse)>& wanted) {
   std::vector<Asset> found;
   for (const Known& known : kKnown)
-    if (wanted(known.use) && fs::exists(checkpoint / known.name)) found.push_back({known.name, known.contents});
+    if (wanted(known.use) && fs::exists(checkpoint / known.name))
+      found.push_back({known.name, known.contents, File::open(checkpoint / known.name).size()});
   return found;
 }
 
@@ -67,8 +69,18 @@ std::vector<Asset> assets_for(const fs::path& checkpoint, AssetUse use) {
   return existing(checkpoint, [use](AssetUse of) { return of == use; });
 }
 
-void copy_assets(const fs::path& checkpoint, const std::vector<Asset>& assets, const fs::path& folder) {
-  for (const Asset& asset : assets) write_text_file(folder / asset.name, read_text_file(checkpoint / asset.name));
+std::map<std::string, std::string> copy_assets(const fs::path& checkpoint, const std::vector<Asset>& assets,
+                                               const fs::path& folder) {
+  std::map<std::string, std::string> sha256;
+  for (const Asset& asset : assets) {
+    const std::string text = read_text_file(checkpoint / asset.name);
+    if (text.size() != asset.bytes)
+      throw Error(ErrorKind::bad_input, fmt::format("{}: has {} bytes now and had {}; it changed while it was read",
+                                                    (checkpoint / asset.name).string(), text.size(), asset.bytes));
+    write_text_file(folder / asset.name, text);
+    sha256[asset.name] = sha256_of(text);
+  }
+  return sha256;
 }
 
 }  // namespace q3vl

@@ -1,7 +1,9 @@
 // The checkpoint's files that go into the package as they are.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -10,6 +12,7 @@ namespace q3vl {
 struct Asset {
   std::string name;
   std::string contents;  ///< what is in it, in a few words
+  std::uint64_t bytes;
 };
 
 /// What a file of a checkpoint is for.
@@ -23,8 +26,9 @@ std::vector<Asset> assets_for(const std::filesystem::path& checkpoint, AssetUse 
 /// its own file or inside tokenizer_config.json) are required: no client starts without them. Throws Error(bad_input).
 std::vector<Asset> assets(const std::filesystem::path& checkpoint, bool pictures);
 
-/// Copies them into `folder`, synced to the disk. Throws Error.
-void copy_assets(const std::filesystem::path& checkpoint, const std::vector<Asset>& assets,
-                 const std::filesystem::path& folder);
+/// Copies them into `folder`, synced to the disk. Returns the SHA-256 of each by name. Throws Error,
+/// also for a file whose size has changed.
+std::map<std::string, std::string> copy_assets(const std::filesystem::path& checkpoint,
+                                               const std::vector<Asset>& assets, const std::filesystem::path& folder);
 
 }  // namespace q3vl

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <filesystem>
 
 #include "serialize/onnx_model.h"
@@ -77,17 +78,29 @@ OrderedJson roles(const DataLayout& layout) {
   return result;
 }
 
-constexpr int kFormat = 1;
+OrderedJson files_of(const ManifestFiles& files) {
+  OrderedJson result = OrderedJson::object();
+  for (const auto& [name, file] : files) result[name] = {{"bytes", file.bytes}, {"sha256", file.sha256}};
+  return result;
+}
 
-void add_files(OrderedJson& document, const std::map<std::string, std::uint64_t>& files) {
-  for (const auto& [name, bytes] : files) document["files"][name] = {{"bytes", bytes}};
+OrderedJson source_of(const CheckpointFingerprint& source) {
+  OrderedJson result = {{"config.json", {{"bytes", source.config_bytes}, {"sha256", source.config_sha256}}}};
+  result["shards"] = OrderedJson::object();
+  for (const ShardFingerprint& shard : source.shards)
+    result["shards"][shard.file] = {{"bytes", shard.bytes}, {"header_sha256", shard.header_sha256}};
+  return result;
 }
 
 }  // namespace
 
+std::string unknown_sha256() {
+  return std::string(64, '0');
+}
+
 OrderedJson manifest(const ManifestInputs& inputs) {
   OrderedJson document;
-  document["format"] = kFormat;
+  document["format"] = kManifestFormat;
   for (const auto& [name, version] : inputs.versions) document["versions"][name] = version;
   document["onnx"] = {{"opset", kOpset}, {"ir_version", kIrVersion}};
   document["recipe_name"] = std::filesystem::path(inputs.recipe.name).stem().string();
@@ -95,16 +108,31 @@ OrderedJson manifest(const ManifestInputs& inputs) {
   document["components"] = inputs.components;
   if (inputs.max_length > 0) document["max_length"] = inputs.max_length;
   if (inputs.max_pixels > 0) document["max_pixels"] = inputs.max_pixels;
+  document["allow_nonfinite"] = inputs.allow_nonfinite;
+  document["source"] = source_of(inputs.source);
   document["roles"] = roles(inputs.layout);
-  add_files(document, inputs.files);
+  document["files"] = files_of(inputs.files);
   return document;
 }
 
 OrderedJson extraction_manifest(const std::string& version, const std::string& module,
-                                const std::map<std::string, std::uint64_t>& files) {
-  OrderedJson document = {{"format", kFormat}, {"versions", {{kProgramName, version}}}, {"module", module}};
-  add_files(document, files);
+                                const CheckpointFingerprint& source, const ManifestFiles& files) {
+  OrderedJson document = {{"format", kManifestFormat}, {"versions", {{kProgramName, version}}}, {"module", module}};
+  document["source"] = source_of(source);
+  document["files"] = files_of(files);
   return document;
+}
+
+ManifestFiles listed_files(const JsonObject& manifest) {
+  ManifestFiles list;
+  const JsonObject files = manifest.object("files");
+  for (const auto& item : files.json().items()) {
+    const JsonObject file = files.object(item.key());
+    if (const std::filesystem::path name = item.key(); !name.has_filename() || name.filename() != name || name == "..")
+      files.fail(fmt::format("files lists \"{}\", expected names of files beside the manifest", item.key()));
+    list[item.key()] = {static_cast<std::uint64_t>(file.integer("bytes", 0, INT64_MAX)), file.string("sha256")};
+  }
+  return list;
 }
 
 }  // namespace q3vl

@@ -10,6 +10,7 @@
 #include "backend/tensor_backend.h"
 #include "base/file.h"
 #include "base/parallel.h"
+#include "base/sha256.h"
 #include "package/genai_config.h"
 #include "package/genai_contract.h"
 #include "pipeline/calibration_use.h"
@@ -53,15 +54,23 @@ ExportReport export_package(const ExportRequest& request, const ExportObserver& 
   // LibTorch takes most of a second to open. Meanwhile all but the weights is written and checked.
   std::future<const TensorBackend*> backend = std::async(std::launch::async, [] { return &tensor_backend(); });
   DataWriter writer(plan.layout, folder.path());
-  for (const auto& [file, text] : plan.small_files) write_text_file(folder.path() / file.name, text);
-  copy_assets(request.checkpoint, plan.assets, folder.path());
-  write_text_file(folder.path() / kManifestFile, plan.manifest_text());
+  std::map<std::string, std::string> sha256 = copy_assets(request.checkpoint, plan.assets, folder.path());
+  for (const auto& [file, text] : plan.small_files) {
+    write_text_file(folder.path() / file.name, text);
+    sha256[file.name] = sha256_of(text);
+  }
   check_package(plan, folder.path());
 
   const WeightSource source{plan.checkpoint.get(), [opened = backend.get()] { return opened->make_weight_block(); },
                             input_statistics(plan, std::move(calibration))};
   const std::uint64_t total = bytes_to_encode(plan.layout, *plan.checkpoint);
-  writer.write(source, threads, [&](std::uint64_t done) { observer.progress({done, total, "encoded", ""}); });
+  WrittenData written = writer.write(source, threads, [&](std::uint64_t done) {
+    observer.progress({done, total, "encoded", ""});
+  });
+  if (!request.allow_nonfinite) expect_finite(written.nonfinite, *plan.checkpoint);
+  if (!written.nonfinite.empty()) observer.warning(describe(written.nonfinite));
+  sha256.merge(written.sha256);
+  write_text_file(folder.path() / kManifestFile, plan.manifest_text(sha256));
   throw_if_interrupted();
   folder.commit();
 

@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/parallel.h"
+#include "base/sha256.h"
 #include "checkpoint/checkpoint_writing.h"
 #include "package/genai_config.h"
 #include "package/manifest.h"
@@ -138,22 +139,23 @@ ExtractionPlan plan_extraction(const ExtractRequest& request, const Module& modu
   return plan;
 }
 
-std::vector<ExportedFile> files_of(const ExtractionPlan& plan, const std::filesystem::path& checkpoint) {
+std::vector<ExportedFile> files_of(const ExtractionPlan& plan) {
   std::vector<ExportedFile> files;
   for (const Shard& shard : plan.shards)
     files.push_back({shard.name, shard.header.size() + shard.bytes, fmt::format("{} tensors", shard.moves.size())});
   for (const SmallFile& small : plan.small_files) files.push_back(small.file);
-  for (const Asset& asset : plan.assets)
-    files.push_back({asset.name, File::open(checkpoint / asset.name).size(), asset.contents});
+  for (const Asset& asset : plan.assets) files.push_back({asset.name, asset.bytes, asset.contents});
   return files;
 }
 
-/// Block by block through one buffer. `copied` is called with the bytes of each block.
-void write_shard(const Checkpoint& checkpoint, const Shard& shard, const std::filesystem::path& folder,
-                 std::vector<std::byte>& buffer, const std::function<void(std::uint64_t)>& copied) {
+/// Block by block through one buffer. `copied` is called with the bytes of each block. Returns the file's SHA-256.
+std::string write_shard(const Checkpoint& checkpoint, const Shard& shard, const std::filesystem::path& folder,
+                        std::vector<std::byte>& buffer, const std::function<void(std::uint64_t)>& copied) {
   File file = File::create(folder / shard.name);
   file.reserve(shard.header.size() + shard.bytes);
   file.write_at(0, std::as_bytes(std::span(shard.header)));
+  Sha256 digest;
+  digest.update(std::as_bytes(std::span(shard.header)));
   for (const Move& move : shard.moves)
     for (std::uint64_t done = 0; done < move.source->bytes; done += buffer.size()) {
       throw_if_interrupted();
@@ -161,9 +163,11 @@ void write_shard(const Checkpoint& checkpoint, const Shard& shard, const std::fi
           std::span(buffer).first(std::min<std::uint64_t>(buffer.size(), move.source->bytes - done));
       checkpoint.shards()[move.source->shard].read_once_at(move.source->offset + done, block);
       file.write_once_at(shard.header.size() + move.target.begin + done, block);
+      digest.update(block);
       copied(block.size());
     }
   file.finish();
+  return digest.hex();
 }
 
 }  // namespace
@@ -178,11 +182,14 @@ ExportReport extract_module(const ExtractRequest& request, const ExportObserver&
   check_tied_head(*model.checkpoint, model.config.text, model.requests);
   const ExtractionPlan plan = plan_extraction(request, module, model);
 
-  ExportReport report{.files = files_of(plan, request.checkpoint), .seconds = 0, .peak_memory_bytes = 0};
-  std::map<std::string, std::uint64_t> listed;
-  for (const ExportedFile& file : report.files) listed[file.name] = file.bytes;
-  const std::string manifest = extraction_manifest(versions().front().second, module.name, listed).dump(2) + "\n";
-  report.files.push_back({kManifestFile, manifest.size(), "what was extracted, and by which version"});
+  ExportReport report{.files = files_of(plan), .seconds = 0, .peak_memory_bytes = 0};
+  ManifestFiles listed;
+  for (const ExportedFile& file : report.files) listed[file.name] = {file.bytes, unknown_sha256()};
+  const CheckpointFingerprint source = fingerprint(*model.checkpoint);
+  const auto manifest_text = [&] {
+    return extraction_manifest(versions().front().second, module.name, source, listed).dump(2) + "\n";
+  };
+  report.files.push_back({kManifestFile, manifest_text().size(), "what was extracted, and by which version"});
 
   OutputFolder folder(request.output, request.checkpoint, request.force, "checkpoint");
   std::uint64_t bytes = 0;
@@ -193,13 +200,17 @@ ExportReport extract_module(const ExtractRequest& request, const ExportObserver&
   std::vector<std::byte> buffer(kBytesAtOnce);
   std::uint64_t done = 0;
   for (const Shard& shard : plan.shards)
-    write_shard(*model.checkpoint, shard, folder.path(), buffer, [&](std::uint64_t count) {
+    listed[shard.name].sha256 = write_shard(*model.checkpoint, shard, folder.path(), buffer, [&](std::uint64_t count) {
       done += count;
       observer.progress({done, plan.tensor_bytes, "copied", ""});
     });
-  for (const auto& [file, text] : plan.small_files) write_text_file(folder.path() / file.name, text);
-  copy_assets(request.checkpoint, plan.assets, folder.path());
-  write_text_file(folder.path() / kManifestFile, manifest);
+  for (const auto& [file, text] : plan.small_files) {
+    write_text_file(folder.path() / file.name, text);
+    listed[file.name].sha256 = sha256_of(text);
+  }
+  for (const auto& [name, sha256] : copy_assets(request.checkpoint, plan.assets, folder.path()))
+    listed[name].sha256 = sha256;
+  write_text_file(folder.path() / kManifestFile, manifest_text());
   throw_if_interrupted();
   folder.commit();
 

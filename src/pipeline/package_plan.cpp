@@ -134,16 +134,15 @@ void add_client_files(PackagePlan& plan, const ExportRequest& request, const Exp
   add(kVisionProcessorFile, "onnxruntime-genai's image transforms", vision_processor(image, plan.max_pixels));
 }
 
-/// The files of the package but for the manifest, which lists them.
-std::vector<ExportedFile> listed_files(const PackagePlan& plan) {
+/// The files that the manifest lists.
+std::vector<ExportedFile> files_without_manifest(const PackagePlan& plan) {
   std::vector<ExportedFile> files;
   for (const auto& [file, text] : plan.small_files) {
     files.push_back(file);
     const auto data = plan.layout.files().find(data_file(file.name));
     if (data != plan.layout.files().end()) files.push_back({data->first, data->second, "its weights"});
   }
-  for (const Asset& asset : plan.assets)
-    files.push_back({asset.name, std::filesystem::file_size(plan.checkpoint->folder() / asset.name), asset.contents});
+  for (const Asset& asset : plan.assets) files.push_back({asset.name, asset.bytes, asset.contents});
   return files;
 }
 
@@ -201,7 +200,10 @@ PackagePlan plan_of(const ExportRequest& request, const Recipe& recipe, const Ex
                    .graphs = std::move(model.graphs),
                    .layout = {},
                    .small_files = {},
-                   .assets = {}};
+                   .assets = {},
+                   .allow_nonfinite = request.allow_nonfinite,
+                   .source = {}};
+  plan.source = fingerprint(*plan.checkpoint);
   for (const NamedGraph& named : plan.graphs) plan.layout.place(*named.graph, plan.requests, data_file(named.file));
   for (const NamedGraph& named : plan.graphs) {
     std::string bytes = onnx_model(*named.graph, plan.layout, Q3VL_VERSION);
@@ -216,21 +218,26 @@ PackagePlan make_plan(const ExportRequest& request, const ExportObserver& observ
   return plan_of(request, request.target_size == 0 ? recipe : fit_to_size(request, recipe, observer), observer);
 }
 
-std::string PackagePlan::manifest_text() const {
+std::string PackagePlan::manifest_text(const std::map<std::string, std::string>& sha256) const {
   ManifestInputs inputs{.versions = versions(),
                         .recipe = recipe,
                         .layout = layout,
                         .components = components.names(),
                         .max_length = max_length,
                         .max_pixels = max_pixels,
+                        .allow_nonfinite = allow_nonfinite,
+                        .source = source,
                         .files = {}};
-  for (const ExportedFile& file : listed_files(*this)) inputs.files[file.name] = file.bytes;
+  for (const ExportedFile& file : files_without_manifest(*this)) {
+    const auto known = sha256.find(file.name);
+    inputs.files[file.name] = {file.bytes, known == sha256.end() ? unknown_sha256() : known->second};
+  }
   return manifest(inputs).dump(2) + "\n";
 }
 
 std::vector<ExportedFile> PackagePlan::files() const {
-  std::vector<ExportedFile> files = listed_files(*this);
-  files.push_back({kManifestFile, manifest_text().size(), "how the package was made"});
+  std::vector<ExportedFile> files = files_without_manifest(*this);
+  files.push_back({kManifestFile, manifest_text({}).size(), "how the package was made"});
   return files;
 }
 

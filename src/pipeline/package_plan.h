@@ -2,11 +2,13 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/fingerprint.h"
 #include "config/model_config.h"
 #include "graph/graph.h"
 #include "package/assets.h"
@@ -73,12 +75,15 @@ struct PackagePlan {
   std::vector<Asset> assets;
   std::int64_t max_length = 0;  ///< 0 where no genai_config.json is written, as is
   std::int64_t max_pixels = 0;
+  bool allow_nonfinite = false;
+  CheckpointFingerprint source;
 
   /// Every file of the package with its exact size, the manifest last.
   std::vector<ExportedFile> files() const;
 
-  /// The text of manifest.json.
-  std::string manifest_text() const;
+  /// The text of manifest.json. `sha256` has the digests of the files by name; one that it lacks is unknown_sha256(),
+  /// in a text of the same size.
+  std::string manifest_text(const std::map<std::string, std::string>& sha256) const;
 };
 
 /// The name of the file that holds the weights of `model_file`.

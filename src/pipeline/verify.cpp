@@ -11,6 +11,7 @@
 #include "backend/tensor_backend.h"
 #include "base/file.h"
 #include "base/parallel.h"
+#include "base/sha256.h"
 #include "config/image_config.h"
 #include "image/model_image.h"
 #include "package/genai_config.h"
@@ -77,6 +78,7 @@ ExportRequest request_of(const fs::path& package, const fs::path& checkpoint, in
     request.components.push_back(name.is_string() ? name.get<std::string>() : describe(name));
   if (manifest.has("max_length")) request.max_length = manifest.integer("max_length", 1, INT64_MAX);
   if (manifest.has("max_pixels")) request.max_pixels = manifest.integer("max_pixels", 1, INT64_MAX);
+  if (manifest.has("allow_nonfinite")) request.allow_nonfinite = manifest.boolean("allow_nonfinite");
   request.allow_unused = true;  // what the export left out is not its package's concern
   return request;
 }
@@ -109,6 +111,19 @@ std::string without_versions(const std::string& manifest) {
   return document.dump();
 }
 
+/// The digests of the data files as the package's manifest has them, where they are digests: that they are right, check
+/// and the comparison of the weights show.
+std::map<std::string, std::string> data_digests(const PackagePlan& plan, const fs::path& package) {
+  const Json document = Json::parse(read_text_file(package / kManifestFile), nullptr, /*allow_exceptions=*/false);
+  std::map<std::string, std::string> digests;
+  for (const auto& [name, size] : plan.layout.files()) {
+    const Json::json_pointer place = Json::json_pointer("/files") / name / "sha256";
+    if (document.contains(place) && document.at(place).is_string())
+      digests[name] = document.at(place).get<std::string>();
+  }
+  return digests;
+}
+
 std::int64_t count_nodes(const fs::path& model) {
   std::int64_t nodes = 0;
   for (const auto& [name, count] : read_model_summary(model).operators) nodes += count;
@@ -119,6 +134,7 @@ GraphCheck check_graphs(const PackagePlan& plan, const fs::path& package) {
   GraphCheck check;
   check.run = true;
   std::set<std::string> graphs;
+  std::map<std::string, std::string> sha256 = data_digests(plan, package);
   for (const NamedGraph& named : plan.graphs) graphs.insert(named.file);
   const auto present = [&](const std::string& name) {
     if (fs::is_regular_file(package / name)) return true;
@@ -126,6 +142,7 @@ GraphCheck check_graphs(const PackagePlan& plan, const fs::path& package) {
     return false;
   };
   for (const auto& [file, expected] : plan.small_files) {
+    sha256[file.name] = sha256_of(expected);
     if (!present(file.name)) continue;
     if (graphs.contains(file.name)) {
       try {
@@ -143,14 +160,16 @@ GraphCheck check_graphs(const PackagePlan& plan, const fs::path& package) {
       compare_json(file.name, found, expected, check.findings);
   }
   for (const Asset& asset : plan.assets) {
+    const std::string expected = read_text_file(plan.checkpoint->folder() / asset.name);
+    sha256[asset.name] = sha256_of(expected);
     if (!present(asset.name)) continue;
     ++check.files;
-    if (read_text_file(package / asset.name) != read_text_file(plan.checkpoint->folder() / asset.name))
+    if (read_text_file(package / asset.name) != expected)
       check.findings.push_back(fmt::format("{}: differs from the checkpoint's", asset.name));
   }
   ++check.files;
   const std::string manifest = without_versions(read_text_file(package / kManifestFile));
-  const std::string expected = without_versions(plan.manifest_text());
+  const std::string expected = without_versions(plan.manifest_text(sha256));
   if (manifest != expected) compare_json(kManifestFile, manifest, expected, check.findings);
   return check;
 }
@@ -164,12 +183,15 @@ WeightsCheck check_weights(const PackagePlan& plan, const ExportRequest& made_by
   check.findings = weight_differences(plan.layout,
                                       {plan.checkpoint.get(), [&] { return backend.make_weight_block(); },
                                        input_statistics(plan, obtain_calibration(made_by, plan, observer))},
-                                      package, threads, [&](std::uint64_t done) {
+                                      package, plan.allow_nonfinite, threads, [&](std::uint64_t done) {
                                         observer.progress({done, total, "compared", ""});
                                       });
   for (const PlacedWeight& placed : plan.layout.weights())
     check.tensors += static_cast<std::int64_t>(placed.part_offsets.size());
   for (const auto& [name, size] : plan.layout.files()) check.bytes += size;
+  for (const auto& [name, digest] : data_digests(plan, package))
+    if (fs::is_regular_file(package / name) && sha256_of_file(package / name) != digest)
+      check.findings.push_back(fmt::format("{}: is not the file whose SHA-256 {} records", name, kManifestFile));
   return check;
 }
 

@@ -22,6 +22,8 @@ namespace {
 /// Encodes row after row in a float type.
 class FloatRows {
  public:
+  static constexpr bool kHoldsNonfinite = true;
+
   FloatRows(DataType type, std::int64_t columns, std::span<std::byte> into)
       : type_(type), row_bytes_(static_cast<std::size_t>(columns) * size_of(type)), into_(into) {}
 
@@ -30,7 +32,8 @@ class FloatRows {
     if (type_ == DataType::float32) {
       std::memcpy(into, row.data(), row_bytes_);
     } else if (round_to_float16(row, into) > 0) {
-      const float lost = *std::ranges::find_if(row, [](float value) { return std::fabs(value) >= 65520.0F; });
+      const float lost =
+          *std::ranges::find_if(row, [](float value) { return std::isfinite(value) && std::fabs(value) >= 65520.0F; });
       throw Error(ErrorKind::bad_input,
                   fmt::format("holds the value {}, which float16 cannot represent (its largest is 65504)", lost));
     }
@@ -45,6 +48,8 @@ class FloatRows {
 /// Quantises row after row.
 class QuantizedRows {
  public:
+  static constexpr bool kHoldsNonfinite = false;
+
   QuantizedRows(const Encoding& encoding, std::int64_t columns, Importance importance,
                 std::span<const std::span<std::byte>> parts)
       : method_(quantizer(encoding.quantizer)),
@@ -88,6 +93,8 @@ class BalancedRow {
 /// Encodes row after row for a product of integers.
 class IntegerRows {
  public:
+  static constexpr bool kHoldsNonfinite = false;
+
   IntegerRows(std::span<const float> balance, std::span<const std::span<std::byte>> parts)
       : balanced_(balance), parts_(parts) {}
 
@@ -107,6 +114,8 @@ class IntegerRows {
 /// Writes the length of row after row.
 class RowNorms {
  public:
+  static constexpr bool kHoldsNonfinite = false;
+
   RowNorms(std::span<const float> balance, std::span<std::byte> into) : balanced_(balance), into_(into) {}
 
   void encode(std::span<const float> row, std::size_t index) {
@@ -145,8 +154,8 @@ std::int64_t encode_each(const StoredRows& rows, Encoder encoder) {
     const std::span<const std::byte> row = rows.bytes.subspan(index * row_bytes, row_bytes);
     const std::int64_t found = count_nonfinite(rows.type, row);
     nonfinite += found;
-    if (found > 0) continue;
     widen_to_float32(rows.type, row, widened.get());
+    if (found > 0 && !Encoder::kHoldsNonfinite) zero_nonfinite({widened.get(), columns});
     encoder.encode({widened.get(), columns}, index);
   }
   return nonfinite;

@@ -27,11 +27,12 @@ struct InputStatistics {
                                         ///< they are more
 };
 
-/// Encodes whole rows and returns how many of their values are NaN or infinite; rows that hold such a value are left
-/// out. `parts` has one buffer for each entry of encoded_parts(), of rows · row_bytes; with Format::stored it is empty,
-/// as the rows are their own encoding, and only looked through. A row's bytes do not depend on the rows beside it.
-/// Memory is that of one row, with gptq that of all rows in float32 twice. Throws Error(bad_input) with a sentence to
-/// be put behind the weight's name when float16 cannot hold a value or a scale, or gptq lacks its feedback.
+/// Encodes whole rows and returns how many of their values are NaN or infinite. Floating-point types keep those; where
+/// codes and sums have none, they count as 0. `parts` has one buffer for each entry of encoded_parts(), of rows ·
+/// row_bytes; with Format::stored it is empty, as the rows are their own encoding, and only looked through. A row's
+/// bytes do not depend on the rows beside it. Memory is that of one row, with gptq that of all rows in float32 twice.
+/// Throws Error(bad_input) with a sentence to be put behind the weight's name when float16 cannot hold a value or a
+/// scale, or gptq lacks its feedback.
 std::int64_t encode_rows(const Encoding& encoding, const StoredRows& rows, const InputStatistics& inputs,
                          std::span<const std::span<std::byte>> parts);
 

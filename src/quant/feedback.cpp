@@ -43,7 +43,7 @@ class PanelFactors {
   std::vector<float> factors_;
 };
 
-/// The finite rows of a weight, on their way.
+/// The rows of a weight, on their way.
 class FeedbackRows {
  public:
   FeedbackRows(const Encoding& encoding, std::size_t columns, Importance importance)
@@ -52,10 +52,12 @@ class FeedbackRows {
         columns_(columns),
         importance_(importance.begin(), importance.end()) {}
 
-  /// Takes a row in.
-  void add(DataType type, std::span<const std::byte> stored) {
+  /// Takes a row in; what is not finite counts as 0.
+  void add(DataType type, std::span<const std::byte> stored, bool finite) {
     values_.resize(values_.size() + columns_);
-    widen_to_float32(type, stored, values_.data() + rows_ * columns_);
+    const std::span<float> row = std::span(values_).last(columns_);
+    widen_to_float32(type, stored, row.data());
+    if (!finite) zero_nonfinite(row);
     results_.emplace_back(format_, columns_);
     ++rows_;
   }
@@ -128,18 +130,16 @@ std::int64_t encode_with_feedback(const Encoding& encoding, const StoredRows& ro
   FeedbackRows work(encoding, columns, inputs.importance);
   const std::size_t row_bytes = columns * size_of(rows.type);
   std::int64_t nonfinite = 0;
-  std::vector<std::size_t> places;
-  for (std::size_t index = 0; index * row_bytes < rows.bytes.size(); ++index) {
+  std::size_t count = 0;
+  for (std::size_t index = 0; index * row_bytes < rows.bytes.size(); ++index, ++count) {
     const std::span<const std::byte> row = rows.bytes.subspan(index * row_bytes, row_bytes);
     const std::int64_t found = count_nonfinite(rows.type, row);
     nonfinite += found;
-    if (found > 0) continue;
-    work.add(rows.type, row);
-    places.push_back(index);
+    work.add(rows.type, row, found == 0);
   }
   PanelFactors factors(inputs.feedback, columns);
   work.quantize(factors);
-  for (std::size_t row = 0; row < places.size(); ++row) work.result(row).store(parts, places[row]);
+  for (std::size_t row = 0; row < count; ++row) work.result(row).store(parts, row);
   return nonfinite;
 }
 

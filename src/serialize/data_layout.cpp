@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <set>
 
 #include "qwen3vl_export/error.h"
@@ -23,8 +24,14 @@ std::uint64_t aligned(std::uint64_t offset, std::uint64_t bytes) {
 void DataLayout::place(const Graph& graph, const WeightRequests& requests, const std::string& file) {
   std::set<std::string> used;
   for (const WeightInitializer& weight : graph.weights()) used.insert(weight.blob);
+  std::map<std::string, std::size_t> first_asked;  // tensor → place of its first request
+  std::vector<const WeightRequest*> placed_here;
   for (const WeightRequest* request : requests.all()) {
-    if (!used.contains(request->blob(0)) || places_.contains(request->blob(0))) continue;
+    first_asked.try_emplace(request->name, first_asked.size());
+    if (used.contains(request->blob(0)) && !places_.contains(request->blob(0))) placed_here.push_back(request);
+  }
+  std::ranges::stable_sort(placed_here, {}, [&](const WeightRequest* request) { return first_asked[request->name]; });
+  for (const WeightRequest* request : placed_here) {
     PlacedWeight placed{.request = request, .part_offsets = {}, .file = file};
     for (std::size_t i = 0; i < request->parts.size(); ++i) {
       const std::uint64_t bytes = request->parts[i].row_bytes * static_cast<std::uint64_t>(request->rows);
@@ -42,6 +49,14 @@ const DataPlace& DataLayout::at(const std::string& blob) const {
   if (found == places_.end())
     throw Error(ErrorKind::internal, fmt::format("the weight {} has no place in the package", blob));
   return found->second;
+}
+
+std::vector<DataPlace> DataLayout::places_in(const std::string& file) const {
+  std::vector<DataPlace> places;
+  for (const auto& [blob, place] : places_)
+    if (place.file == file) places.push_back(place);
+  std::ranges::sort(places, {}, &DataPlace::offset);
+  return places;
 }
 
 }  // namespace q3vl

@@ -27,14 +27,19 @@ struct PlacedWeight {
 
 class DataLayout {
  public:
-  /// Places the weights of `graph` that no graph before it has placed into `file`, in the graph's order. All parts of a
-  /// weight go into one file. `requests` must outlive the layout.
+  /// Places the weights of `graph` that no graph before it has placed into `file`, in the order in which any graph
+  /// first asked for their tensors: read in this order, tensors fill every file from its beginning to its end, also one
+  /// that two files take in different forms. All parts of a weight go into one file. `requests` must outlive the
+  /// layout.
   void place(const Graph& graph, const WeightRequests& requests, const std::string& file);
 
   /// The place of a graph's initializer. Throws Error(internal) for one that was not placed.
   const DataPlace& at(const std::string& blob) const;
 
   const std::vector<PlacedWeight>& weights() const { return weights_; }
+
+  /// What the parts of the weights take of `file`, in the order of their offsets.
+  std::vector<DataPlace> places_in(const std::string& file) const;
 
   /// Name → size of every file that holds anything. Bytes between the weights are zero.
   const std::map<std::string, std::uint64_t>& files() const { return files_; }

@@ -76,7 +76,7 @@ Difference gap_difference(const DataLayout& layout, const std::string& name, con
 }  // namespace
 
 std::vector<std::string> weight_differences(const DataLayout& layout, const WeightSource& source,
-                                            const std::filesystem::path& folder, int threads,
+                                            const std::filesystem::path& folder, bool allow_nonfinite, int threads,
                                             const std::function<void(std::uint64_t done)>& progress) {
   std::vector<std::string> sentences;
   const std::map<std::string, File> files = open_files(layout, folder, sentences);
@@ -97,7 +97,9 @@ std::vector<std::string> weight_differences(const DataLayout& layout, const Weig
         if (found[i] != expected[i]) difference.note(rows.offset(part) + i, found[i], expected[i]);
     }
   };
-  encode_weights(layout, source, threads, compare, progress);
+  const NonfiniteValues nonfinite = encode_weights(layout, source, threads, compare, progress);
+  if (!nonfinite.empty() && !allow_nonfinite)
+    sentences.push_back(fmt::format("the checkpoint's {}, which the export did not allow", describe(nonfinite)));
   for (const PlacedWeight& placed : layout.weights())
     for (std::size_t part = 0; part < placed.part_offsets.size(); ++part)
       if (const auto found = differences.find({&placed, part}); found != differences.end()) {

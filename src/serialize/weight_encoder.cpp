@@ -1,6 +1,7 @@
 #include "serialize/weight_encoder.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <atomic>
@@ -28,6 +29,10 @@ constexpr std::int64_t kRowsToAPage = 64;
 
 // Threads beyond those that encode: while some wait for the disk, as many as may encode still do.
 constexpr int kWaitingThreads = 2;
+
+// How many times the blocks that are worked on the first and the last of them may span: what was done early waits in
+// memory for its place in the file's digest.
+constexpr std::size_t kBlocksAhead = 2;
 
 // Each takes in some 4 GB of bfloat16 a second: no disk keeps up with so many.
 constexpr int kEnoughEncoders = 16;
@@ -75,7 +80,7 @@ struct Job {
   std::uint64_t bytes() const { return source->row_bytes() * static_cast<std::uint64_t>(end - begin); }
 };
 
-/// In the order in which they lie in the shards: the system reads ahead.
+/// In the order of the layout, so that files are filled from their beginnings to their ends.
 std::vector<Source> sources_of(const DataLayout& layout, const Checkpoint& checkpoint) {
   std::vector<Source> sources;
   std::map<std::string, std::size_t> places;
@@ -84,8 +89,6 @@ std::vector<Source> sources_of(const DataLayout& layout, const Checkpoint& check
     if (added) sources.push_back({checkpoint.find(weight.request->name), {}});
     sources[place->second].weights.push_back(&weight);
   }
-  std::ranges::sort(sources, {},
-                    [](const Source& source) { return std::pair(source.tensor->shard, source.tensor->offset); });
   return sources;
 }
 
@@ -120,10 +123,10 @@ class EncoderSlot {
   std::counting_semaphore<>& slots_;
 };
 
-/// Encodes what `scratch` has read for one of the tensor's weights. The result lies in `scratch` or, where the package
-/// stores the checkpoint's own bytes, is its block.
+/// Encodes what `scratch` has read for one of the tensor's weights, and counts the values that are not finite. The
+/// result lies in `scratch` or, where the package stores the checkpoint's own bytes, is its block.
 std::vector<std::span<const std::byte>> encode(const Job& job, const WeightRequest& request, const WeightSource& source,
-                                               Scratch& scratch) {
+                                               Scratch& scratch, std::int64_t& nonfinite) {
   const bool as_stored = request.encoding.format == Encoding::Format::stored;
   std::vector<std::span<std::byte>> parts;
   scratch.parts.resize(std::max(scratch.parts.size(), request.parts.size()));
@@ -131,23 +134,16 @@ std::vector<std::span<const std::byte>> encode(const Job& job, const WeightReque
     scratch.parts[i].resize(request.parts[i].row_bytes * static_cast<std::uint64_t>(job.end - job.begin));
     parts.emplace_back(scratch.parts[i]);
   }
-  const auto fail = [&](const std::string& reason) {
-    const std::string shard = source.checkpoint->shards()[job.source->tensor->shard].path().string();
-    throw Error(ErrorKind::bad_input, fmt::format("{}: tensor \"{}\" {}", shard, request.name, reason));
-  };
   const std::span<const std::byte> stored = scratch.block->stored();
-  std::int64_t nonfinite = 0;
   try {
     static const InputStatistics nothing;
     const InputStatistics& inputs = request.encoding.looks_at_inputs() ? job.statistics->get(source, request) : nothing;
     nonfinite = encode_rows(request.encoding, {request.stored, request.columns, stored}, inputs, parts);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::bad_input) throw;
-    fail(error.what());
+    const std::string shard = source.checkpoint->shards()[job.source->tensor->shard].path().string();
+    throw Error(ErrorKind::bad_input, fmt::format("{}: tensor \"{}\" {}", shard, request.name, error.what()));
   }
-  if (nonfinite > 0)
-    fail(fmt::format("has {} values that are NaN or infinite in rows {} to {}; the checkpoint is damaged", nonfinite,
-                     job.begin, job.end - 1));
   if (as_stored) return {stored};
   return {parts.begin(), parts.end()};
 }
@@ -164,32 +160,55 @@ std::uint64_t bytes_to_encode(const DataLayout& layout, const Checkpoint& checkp
   return bytes;
 }
 
-void encode_weights(const DataLayout& layout, const WeightSource& source, int threads,
-                    const std::function<void(const EncodedRows&)>& visit,
-                    const std::function<void(std::uint64_t done)>& progress) {
+NonfiniteValues encode_weights(const DataLayout& layout, const WeightSource& source, int threads,
+                               const std::function<void(const EncodedRows&)>& visit,
+                               const std::function<void(std::uint64_t done)>& progress) {
   const Checkpoint& checkpoint = *source.checkpoint;
   const std::vector<Source> sources = sources_of(layout, checkpoint);
   const std::vector<Job> jobs = jobs_of(sources);
+  const int all_threads = threads + kWaitingThreads;
   std::counting_semaphore<> encoders(threads);
   std::mutex mutex;
   std::uint64_t done = 0;
-  parallel_for(jobs.size(), threads + kWaitingThreads, [&](std::size_t index) {
+  NonfiniteValues nonfinite;
+  const auto work = [&](std::size_t index) {
     thread_local Scratch scratch;
     if (!scratch.block) scratch.block = source.make_block();
     const Job& job = jobs[index];
     scratch.block->read(checkpoint, *job.source->tensor, job.source->request().columns, job.begin, job.end);
+    std::int64_t found = 0;  // the same in each of the weights
     for (const PlacedWeight* weight : job.source->weights) {
       const std::vector<std::span<const std::byte>> parts = [&] {
         const EncoderSlot slot(encoders);
-        return encode(job, *weight->request, source, scratch);
+        return encode(job, *weight->request, source, scratch, found);
       }();
       visit({weight, job.begin, job.end, parts});
     }
     job.statistics->finish_job();
     const std::lock_guard lock(mutex);
+    if (found > 0) nonfinite[job.source->tensor->name] += found;
     done += job.bytes();
     progress(done);
-  });
+  };
+  parallel_for(jobs.size(), all_threads, work, kBlocksAhead * static_cast<std::size_t>(all_threads));
+  return nonfinite;
+}
+
+std::string describe(const NonfiniteValues& values) {
+  constexpr std::size_t kShown = 10;
+  std::vector<std::string> shown;
+  for (const auto& [name, count] : values)
+    if (shown.size() < kShown) shown.push_back(fmt::format("\"{}\" ({})", name, count));
+  return fmt::format("{} tensors have values that are NaN or infinite: {}{}", values.size(), fmt::join(shown, ", "),
+                     values.size() > kShown ? fmt::format(" and {} more", values.size() - kShown) : "");
+}
+
+void expect_finite(const NonfiniteValues& values, const Checkpoint& checkpoint) {
+  if (values.empty()) return;
+  throw Error(ErrorKind::bad_input,
+              fmt::format("{}: {}; the checkpoint is damaged, or its training diverged; --allow-nonfinite takes them "
+                          "as they are, or as 0 where they are quantised",
+                          checkpoint.folder().string(), describe(values)));
 }
 
 }  // namespace q3vl

@@ -4,7 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "checkpoint/weight_block.h"
@@ -35,14 +37,24 @@ struct EncodedRows {
   }
 };
 
+/// Tensor → how many of its values are NaN or infinite; those that have none are left out.
+using NonfiniteValues = std::map<std::string, std::int64_t>;
+
 /// Reads every tensor of `layout` once, in blocks of a few MiB, encodes them and gives them to `visit`, which is called
-/// by several threads at once. At most `threads` of them encode; two more read or are in `visit` meanwhile. Memory is
-/// one block a thread, whatever the model's size. `progress` gets the bytes of the checkpoint done so far; its calls do
-/// not overlap. Throws Error(bad_input) for weights that cannot be read, are NaN or infinite or do not fit their
-/// encoding.
-void encode_weights(const DataLayout& layout, const WeightSource& source, int threads,
-                    const std::function<void(const EncodedRows&)>& visit,
-                    const std::function<void(std::uint64_t done)>& progress);
+/// by several threads at once, for a few blocks around the first that it has not had yet, in the order of the layout.
+/// At most `threads` of them encode; two more read or are in `visit` meanwhile. Memory is one block a thread, whatever
+/// the model's size. `progress` gets the bytes of the checkpoint done so far; its calls do not overlap. Returns what is
+/// not finite, which encode_rows() has encoded as it says. Throws Error(bad_input) for weights that cannot be read or
+/// do not fit their encoding.
+NonfiniteValues encode_weights(const DataLayout& layout, const WeightSource& source, int threads,
+                               const std::function<void(const EncodedRows&)>& visit,
+                               const std::function<void(std::uint64_t done)>& progress);
+
+/// Throws Error(bad_input) that names the tensors and counts their values, when there are any.
+void expect_finite(const NonfiniteValues& values, const Checkpoint& checkpoint);
+
+/// "2 tensors have values that are NaN or infinite: "a" (3), "b" (1)", for messages; some of them when they are many.
+std::string describe(const NonfiniteValues& values);
 
 /// The threads that encode when `requested` are asked for; 0 means as many as there are processors, but no more than
 /// keep up with any disk.

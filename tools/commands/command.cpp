@@ -99,6 +99,8 @@ void add_package_options(CLI::App& app, ExportRequest& request) {
       ->check(CLI::PositiveNumber)
       ->type_name("PIXELS");
   app.add_flag("--allow-unused", request.allow_unused, "Accept tensors that are not part of the model");
+  app.add_flag("--allow-nonfinite", request.allow_nonfinite,
+               "Accept weights that are NaN or infinite: kept in floating-point types, 0 where they are quantised");
   app.add_option("--threads", request.threads,
                  "Threads that encode weights (one a processor, at most 16); the bytes are the same")
       ->check(CLI::PositiveNumber)

@@ -13,6 +13,7 @@ namespace q3vl {
 using CommandMain = int (*)(int argc, char** argv);
 
 int bench_command(int argc, char** argv);
+int check_command(int argc, char** argv);
 int export_command(int argc, char** argv);
 int extract_command(int argc, char** argv);
 int inspect_command(int argc, char** argv);

@@ -23,6 +23,7 @@ std::string footer() {
       "  qwen3vl-export extract CHECKPOINT -o DIR --module language_model|visual\n"
       "                                               one module as a checkpoint of its own\n"
       "  qwen3vl-export verify PACKAGE --checkpoint C the package proven against its checkpoint\n"
+      "  qwen3vl-export check PACKAGE                 that every file is as it was written, and clients load it\n"
       "  qwen3vl-export bench PACKAGE [AGAINST]       how fast it runs here, and against another package\n"
       "\nRecipes:\n";
   for (const auto& [name, description] : builtin_recipes()) text += fmt::format("  {:<28}{}\n", name, description);
