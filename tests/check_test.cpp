@@ -1,10 +1,10 @@
 // `qwen3vl-export check`: what is whole, and every way in which a folder can be not.
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "support/command_line_test.h"
 
@@ -15,13 +15,6 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr int kNotWhole = 6;
-
-/// The digest of a file by another program than the one under test.
-std::string sha256sum(const fs::path& path) {
-  const CommandResult result = run_command({"/usr/bin/sha256sum", "--", path});
-  EXPECT_EQ(result.exit_code, 0) << result.err;
-  return result.out.substr(0, 64);
-}
 
 class Check : public CommandLineTest {
  protected:

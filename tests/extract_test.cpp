@@ -314,7 +314,7 @@ TEST_F(Extract, SmallFilesGoAlongAsTheyAre) {
     json listed = json::object();
     for (const auto& [name, bytes] : tree(out_)) {
       EXPECT_NE(result.out.find(name + " "), std::string::npos) << name << " is not in the table";
-      if (name != "manifest.json") listed[name] = {{"bytes", bytes.size()}};
+      if (name != "manifest.json") listed[name] = {{"bytes", bytes.size()}, {"sha256", sha256sum(out_ / name)}};
     }
     for (const std::string& name : names)
       if (name != "config.json" && name != "manifest.json") {

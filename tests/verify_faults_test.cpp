@@ -238,7 +238,7 @@ class Flip {
 std::vector<std::string> weight_findings(const PackagePlan& plan, const fs::path& folder) {
   return weight_differences(
       plan.layout, {plan.checkpoint.get(), make_torch_weight_block, [](const auto&) { return InputStatistics{}; }},
-      folder, 2, [](std::uint64_t) {});
+      folder, false, 2, [](std::uint64_t) {});
 }
 
 /// One part of a weight as the package's models name it.

@@ -189,6 +189,7 @@ WeightsCheck check_weights(const PackagePlan& plan, const ExportRequest& made_by
   for (const PlacedWeight& placed : plan.layout.weights())
     check.tensors += static_cast<std::int64_t>(placed.part_offsets.size());
   for (const auto& [name, size] : plan.layout.files()) check.bytes += size;
+  if (!check.findings.empty()) return check;  // they say more than digests could
   for (const auto& [name, digest] : data_digests(plan, package))
     if (fs::is_regular_file(package / name) && sha256_of_file(package / name) != digest)
       check.findings.push_back(fmt::format("{}: is not the file whose SHA-256 {} records", name, kManifestFile));

@@ -27,6 +27,13 @@ inline std::map<std::string, std::string> tree(const std::filesystem::path& fold
   return files;
 }
 
+/// The SHA-256 of a file, by another program than the one under test.
+inline std::string sha256sum(const std::filesystem::path& path) {
+  const CommandResult result = run_command({"/usr/bin/sha256sum", "--", path});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  return result.out.substr(0, 64);
+}
+
 /// For SynthOptions::edit_tensors: changes the list at the tensor called `name`, which must be there.
 inline std::function<void(std::vector<SynthTensor>&)> on(
     const std::string& name, const std::function<void(std::vector<SynthTensor>&, std::size_t)>& edit) {
