@@ -8,6 +8,10 @@
 set(Q3VL_COMMON_HEADERS <nlohmann/json.hpp> <fmt/format.h> <fmt/ranges.h> <algorithm> <filesystem> <functional> <map>
                         <string> <vector>)
 
+# Files of a module are compiled several at a time, which saves reading the headers and making their templates anew for
+# each. So what stands in anonymous namespaces has names of its own within a module.
+set(CMAKE_UNITY_BUILD_BATCH_SIZE 8)
+
 # Modules that handle memory themselves: all checks of the sanitizers are made there.
 set(Q3VL_FULLY_CHECKED base calibration checkpoint image kernels quant runtime serialize tensors)
 
@@ -18,6 +22,9 @@ function(q3vl_module name)
   file(CREATE_LINK ${CMAKE_SOURCE_DIR}/src/${name} ${face}/${name} SYMBOLIC)
   list(TRANSFORM M_SOURCES PREPEND ${CMAKE_SOURCE_DIR}/src/${name}/)
   add_library(q3vl_${name} STATIC ${M_SOURCES})
+  if(NOT name STREQUAL "kernels")  # whose files Highway includes once more for each set of instructions
+    set_target_properties(q3vl_${name} PROPERTIES UNITY_BUILD ${Q3VL_UNITY_BUILD})
+  endif()
   target_include_directories(q3vl_${name} PUBLIC ${face} ${CMAKE_SOURCE_DIR}/include)
   if(NOT name IN_LIST Q3VL_FULLY_CHECKED)
     target_compile_options(q3vl_${name} PRIVATE ${Q3VL_FEWER_CHECKS})

@@ -1,11 +1,14 @@
 // The foundations: number formats, JSON, files, shapes, threads.
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <limits>
 #include <mutex>
 #include <random>
@@ -24,6 +27,8 @@
 
 namespace q3vl {
 namespace {
+
+namespace fs = std::filesystem;
 
 /// A binary floating-point format by its definition, in arithmetic instead of bits.
 struct Format {
@@ -201,6 +206,34 @@ TEST(JsonText, OnlyStrictJsonIsTaken) {
   EXPECT_EQ(refusal(ErrorKind::usage, [] { parse_json("{", "recipe", ErrorKind::usage); }).substr(0, 8), "recipe: ");
 }
 
+TEST(JsonText, IsUtf8WithoutAByteOrderMark) {
+  EXPECT_EQ(json_refusal("\xef\xbb\xbf{}"), "f.json: begins with a byte order mark, expected UTF-8 without one");
+  // Cut short, an overlong form, half of a surrogate pair, a byte that is none.
+  for (const char* bytes : {"\xc3", "\xc0\xaf", "\xed\xa0\x80", "\xff"})
+    EXPECT_TRUE(json_refusal("[\"" + std::string(bytes) + "\"]").find("ill-formed UTF-8 byte") != std::string::npos)
+        << bytes;
+}
+
+TEST(JsonText, ValuesAreCounted) {
+  const JsonLimits six{1000, 6};
+  const auto parse = [&](const char* text) { return parse_json(text, "f.json", ErrorKind::bad_input, six); };
+  EXPECT_NO_THROW(parse(R"({"a": [1, 2], "b": {}, "c": null})"));
+  for (const char* seven :
+       {"[1,2,3,4,5,6]", "[[],[],[],[],[],[]]", "[{},{},{},{},{},{}]", R"({"a":{"b":[1,2,3]},"c":1})"})
+    EXPECT_EQ(refusal(ErrorKind::bad_input, [&] { parse(seven); }),
+              "f.json: holds more than 6 values, the most that such a file may");
+}
+
+TEST(JsonText, ManyObjectsTakeTimeByTheirNumberAlone) {
+  std::string text = "[{}";
+  for (int i = 1; i < 900'000; ++i) text += ",{}";
+  EXPECT_EQ(parse_json(text + "]", "f.json").size(), 900'000U);  // with the parser's callback: its square
+}
+
+TEST(JsonText, MessagesStayShort) {
+  EXPECT_LT(json_refusal("[\"" + std::string(1'000'000, 'x') + "\x01\"]").size(), 350U);
+}
+
 TEST(JsonText, NestingIsBounded) {
   const auto nested = [](int depth, const std::string& inner) {
     return std::string(static_cast<std::size_t>(depth), '[') + inner +
@@ -226,13 +259,13 @@ TEST(JsonObjects, EveryAccessSaysWhatItFoundAndExpected) {
                                    "c.json");
   const JsonObject root(document, "c.json");
   EXPECT_EQ(root.integer("n", 5, 5), 5);
-  EXPECT_EQ(root.number("n"), 5.0);
-  EXPECT_EQ(root.number("f"), 2.5);
+  EXPECT_EQ(root.number("n", 5, 5), 5.0);
+  EXPECT_EQ(root.number("f", 0, 3), 2.5);
   EXPECT_TRUE(root.boolean("t"));
   EXPECT_EQ(root.string("s"), "text");
   EXPECT_EQ(root.integers("a", 1, 2), (std::vector<std::int64_t>{1, 2}));
   EXPECT_TRUE(root.integers("e", 1, 2).empty());
-  EXPECT_EQ(root.numbers("h"), (std::vector<double>{0.5, 1}));
+  EXPECT_EQ(root.numbers("h", 0.5, 1), (std::vector<double>{0.5, 1}));
   EXPECT_TRUE(root.has("n"));
   EXPECT_FALSE(root.has("z"));
   EXPECT_FALSE(root.has("none"));
@@ -250,7 +283,9 @@ TEST(JsonObjects, EveryAccessSaysWhatItFoundAndExpected) {
   expect([&] { root.integer("big", -9, INT64_MAX); },
          "big is 18446744073709551615, expected an integer from -9 to 9223372036854775807");
   expect([&] { root.integer("t", 0, 1); }, "t is true, expected an integer from 0 to 1");
-  expect([&] { root.number("s"); }, "s is \"text\", expected a finite number");
+  expect([&] { root.number("s", 0, 1); }, "s is \"text\", expected a number from 0 to 1");
+  expect([&] { root.number("f", 2.6, 3); }, "f is 2.5, expected a number from 2.6 to 3");
+  expect([&] { root.number("n", 1e-6, 4); }, "n is 5, expected a number from 1e-06 to 4");
   expect([&] { root.boolean("n"); }, "n is 5, expected true or false");
   expect([&] { root.string("a"); }, "a is an array, expected a string");
   expect([&] { root.string("o"); }, "o is an object, expected a string");
@@ -259,8 +294,9 @@ TEST(JsonObjects, EveryAccessSaysWhatItFoundAndExpected) {
   expect([&] { root.integers("a", 0, 1); }, "a holds 2, expected an array of integers from 0 to 1");
   expect([&] { root.integers("w", -9, 9); },
          "w holds 18446744073709551615, expected an array of integers from -9 to 9");
-  expect([&] { root.numbers("s"); }, "s is \"text\", expected an array of numbers");
-  expect([&] { root.numbers("m"); }, "m holds \"x\", expected numbers");
+  expect([&] { root.numbers("s", 0, 1); }, "s is \"text\", expected an array of numbers from 0 to 1");
+  expect([&] { root.numbers("m", 0, 1); }, "m holds \"x\", expected an array of numbers from 0 to 1");
+  expect([&] { root.numbers("h", 0, 0.9); }, "h holds 1, expected an array of numbers from 0 to 0.9");
   expect([&] { root.object("a"); }, "a is an array, expected an object");
   expect([&] { root.object("o").integer("i", 0, 1); }, "o.i is \"deep\", expected an integer from 0 to 1");
   expect([&] { root.object("o").object("p"); }, "o.p is missing");
@@ -340,7 +376,7 @@ TEST_P(FileSystems, HoldWhatIsWrittenAndReadOnce) {
           ": ends at byte 3000011, expected 2999984 bytes more; the file was cut short or "
           "changed while it was read");
   EXPECT_EQ(refusal(ErrorKind::output, [&] { read.write_once_at(0, bytes.first(5)); }),
-            (folder / "f").string() + ": cannot write 5 bytes: Bad file descriptor");
+            (folder / "f").string() + ": cannot write 5 bytes at byte 0: Bad file descriptor");
 }
 
 TEST(Files, RoomIsTakenBeforeItIsFilled) {
@@ -352,9 +388,58 @@ TEST(Files, RoomIsTakenBeforeItIsFilled) {
   ASSERT_EQ(::stat((folder / "f").c_str(), &status), 0);
   EXPECT_EQ(status.st_size, 1'000'000);
   EXPECT_GE(status.st_blocks * 512, 1'000'000);
-  EXPECT_EQ(refusal(ErrorKind::output, [&] { file.reserve(UINT64_C(1) << 50); }),
-            (folder / "f").string() + ": cannot reserve 1125899906842624 bytes: No space left on device");
+  EXPECT_THAT(
+      refusal(ErrorKind::output, [&] { file.reserve(UINT64_C(1) << 50); }),
+      testing::MatchesRegex(".*/f: cannot reserve 1125899906842624 bytes: No space left on device; the disk has "
+                            "[0-9]+ bytes( and room for [0-9]+ files)? left"));
   EXPECT_NO_THROW(File::create(folder / "empty").reserve(0));
+}
+
+TEST(Files, LinksAreFollowedAndTheirFaultsNamed) {
+  const TemporaryFolder folder;
+  const std::string root = folder.path().string();
+  write_bytes(folder / "f", "x");
+  std::filesystem::create_symlink("f", folder / "good");
+  std::filesystem::create_symlink("../blobs/f", folder / "dangling");
+  std::filesystem::create_symlink("loop", folder / "loop");
+  EXPECT_EQ(read_text_file(folder / "good"), "x");
+  EXPECT_EQ(refusal(ErrorKind::bad_input, [&] { File::open(folder / "dangling"); }),
+            root +
+                "/dangling: is a link to ../blobs/f, which does not exist; the download is incomplete, or the cache "
+                "that it leads into was cleaned");
+  EXPECT_EQ(refusal(ErrorKind::bad_input, [&] { File::open(folder / "loop"); }),
+            root + "/loop: cannot open: Too many levels of symbolic links");
+  for (const char* there : {"f", "good", "dangling", "loop", "."}) EXPECT_TRUE(path_exists(folder / there)) << there;
+  for (const char* absent : {"none", "none/f", "f/g"}) EXPECT_FALSE(path_exists(folder / absent)) << absent;
+}
+
+TEST(Files, AreHeldAgainstWhatTheyWereWhenOpened) {
+  const TemporaryFolder folder;
+  const fs::path path = folder / "f";
+  const std::string message =
+      path.string() +
+      ": changed while it was read; run again when nothing writes to it, a download or a copy for example";
+  const auto change = [&](const auto& how) {
+    write_bytes(path, "0123456789");
+    const File file = File::open(path);
+    EXPECT_NO_THROW(file.expect_unchanged());
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));  // the kernel's clock of files ticks slowly
+    how();
+    EXPECT_EQ(refusal(ErrorKind::bad_input, [&] { file.expect_unchanged(); }), message);
+  };
+  change([&] { fs::resize_file(path, 9); });
+  change([&] { fs::resize_file(path, 11); });
+  change([&] { write_bytes(path, "987654321x"); });
+  change([&] {  // the same size, and the old time put back
+    const auto time = fs::last_write_time(path);
+    write_bytes(path, "987654321x");
+    fs::last_write_time(path, time);
+  });
+  change([&] {  // a whole new file under the old name
+    write_bytes(folder / "new", "0123456789");
+    fs::rename(folder / "new", path);
+  });
+  change([&] { fs::remove(path); });
 }
 
 TEST(Files, ErrorsNameThePathAndTheReason) {
@@ -362,9 +447,11 @@ TEST(Files, ErrorsNameThePathAndTheReason) {
   const std::string root = folder.path().string();
   EXPECT_EQ(refusal(ErrorKind::bad_input, [&] { File::open(folder / "none"); }),
             root + "/none: cannot open: No such file or directory");
-  EXPECT_EQ(refusal(ErrorKind::bad_input, [&] { File::open(folder.path()); }), root + ": is not a regular file");
+  EXPECT_EQ(refusal(ErrorKind::bad_input, [&] { File::open(folder.path()); }), root + ": is a folder, expected a file");
   ASSERT_EQ(::mkfifo((root + "/pipe").c_str(), 0600), 0);
-  EXPECT_EQ(refusal(ErrorKind::bad_input, [&] { File::open(folder / "pipe"); }), root + "/pipe: is not a regular file");
+  EXPECT_EQ(refusal(ErrorKind::bad_input, [&] { File::open(folder / "pipe"); }),
+            root + "/pipe: is a pipe, expected a file");
+  EXPECT_EQ(refusal(ErrorKind::bad_input, [&] { File::open("/dev/zero"); }), "/dev/zero: is a device, expected a file");
   write_bytes(folder / "f", "x");
   EXPECT_EQ(refusal(ErrorKind::output, [&] { File::create(folder / "f"); }), root + "/f: cannot create: File exists");
   EXPECT_EQ(refusal(ErrorKind::output, [&] { write_text_file(folder / "f/g", "x"); }),
@@ -375,7 +462,7 @@ TEST(Files, ErrorsNameThePathAndTheReason) {
             root + "/huge: cannot set its size to 9223372036854775808 bytes: Invalid argument");
   const std::array<std::byte, 5> bytes{};
   EXPECT_EQ(refusal(ErrorKind::output, [&] { File::open(folder / "f").write_at(0, bytes); }),
-            root + "/f: cannot write 5 bytes: Bad file descriptor");
+            root + "/f: cannot write 5 bytes at byte 0: Bad file descriptor");
 }
 
 TEST(ParallelFor, EveryIndexOnceInOrder) {

@@ -113,6 +113,8 @@ TEST(ModelConfigs, WhatMayBeAbsentOrNull) {
   c["vision_config"].erase("hidden_act");
   c["vision_config"]["deepstack_visual_indexes"] = Json::array();
   c["quantization_config"] = nullptr;
+  c["text_config"]["num_experts"] = 0;
+  c["text_config"]["layer_types"] = {"full_attention", "full_attention"};
   const ModelConfig parsed = parse(c);
   EXPECT_EQ(parsed.bos_token_id, std::nullopt);
   EXPECT_EQ(parsed.pad_token_id, std::nullopt);
@@ -174,6 +176,27 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{
             "/quantization_config", R"({"quant_method": "fp8"})", kUnsupported,
             "quantization_config: the checkpoint is quantised already; export the original bf16, fp16 or fp32 weights"},
+        Refused{"/compression_config", R"({"format": "pack-quantized"})", kUnsupported,
+                "compression_config: the checkpoint is quantised already; export the original bf16, fp16 or fp32 "
+                "weights"},
+        Refused{"/text_config/quantization_config", R"({"quant_method": "fp8"})", kUnsupported,
+                "text_config.quantization_config: the checkpoint is quantised already; export the original bf16, fp16 "
+                "or fp32 weights"},
+        Refused{"/vision_config/quantization_config", "{}", kUnsupported,
+                "vision_config.quantization_config: the checkpoint is quantised already; export the original bf16, "
+                "fp16 or fp32 weights"},
+        Refused{"/text_config/num_experts", "128", kUnsupported,
+                "text_config.num_experts is 128, a mixture of experts; only dense models are exported"},
+        Refused{"/num_local_experts", "8", kUnsupported,
+                "num_local_experts is 8, a mixture of experts; only dense models are exported"},
+        Refused{"/text_config/num_experts", "1000000000000", kBad,
+                "text_config.num_experts is 1000000000000, expected an integer from 0 to 65536"},
+        Refused{"/text_config/num_experts", "-1", kBad,
+                "text_config.num_experts is -1, expected an integer from 0 to 65536"},
+        Refused{"/video_token_id", "1012", kBad,
+                "video_token_id is 1012, expected another id than that of image_token_id"},
+        Refused{"/vision_end_token_id", "1009", kBad,
+                "vision_end_token_id is 1009, expected another id than that of vision_start_token_id"},
         Refused{"/text_config", "null", kBad, "text_config is missing"},
         Refused{"/vision_config", "[]", kBad, "vision_config is an array, expected an object"},
         Refused{"/tie_word_embeddings", "true", kBad,
@@ -193,6 +216,15 @@ INSTANTIATE_TEST_SUITE_P(
                             "text_config.hidden_act is \"gelu\"; only \"silu\" is exported"},
                     Refused{"/text_config/attention_bias", "true", kUnsupported,
                             "text_config.attention_bias is true; only models without it are exported"},
+                    Refused{"/text_config/use_sliding_window", "true", kUnsupported,
+                            "text_config.use_sliding_window is true; only models without it are exported"},
+                    Refused{"/text_config/layer_types", R"(["full_attention", "sliding_attention"])", kUnsupported,
+                            "text_config.layer_types holds \"sliding_attention\"; only \"full_attention\" is exported"},
+                    Refused{"/text_config/layer_types", "7", kBad, "text_config.layer_types is 7, expected an array"},
+                    Refused{"/text_config/rms_norm_eps", "1e-320", kBad,
+                            "text_config.rms_norm_eps is 1e-320, expected a number from 1e-30 to 1"},
+                    Refused{"/text_config/rms_norm_eps", "1e300", kBad,
+                            "text_config.rms_norm_eps is 1e+300, expected a number from 1e-30 to 1"},
                     Refused{"/text_config/vocab_size", "0", kBad,
                             "text_config.vocab_size is 0, expected an integer from 1 to 16777216"},
                     Refused{"/text_config/hidden_size", "1048577", kBad,
@@ -213,11 +245,11 @@ INSTANTIATE_TEST_SUITE_P(
                     Refused{"/text_config/head_dim", "20", kUnsupported,
                             "text_config.head_dim is 20; ONNX Runtime's GroupQueryAttention needs a multiple of 8"},
                     Refused{"/text_config/max_position_embeddings", "0", kBad,
-                            "text_config.max_position_embeddings is 0, expected an integer from 1 to 2147483648"},
+                            "text_config.max_position_embeddings is 0, expected an integer from 1 to 2147483647"},
                     Refused{"/text_config/rms_norm_eps", "0", kBad,
-                            "text_config.rms_norm_eps is 0, expected more than 0"},
+                            "text_config.rms_norm_eps is 0, expected a number from 1e-30 to 1"},
                     Refused{"/text_config/rms_norm_eps", "\"1e-6\"", kBad,
-                            "text_config.rms_norm_eps is \"1e-6\", expected a finite number"},
+                            "text_config.rms_norm_eps is \"1e-6\", expected a number from 1e-30 to 1"},
                     Refused{"/text_config/bos_token_id", "1024", kBad,
                             "text_config.bos_token_id is 1024, expected an integer from 0 to 1023"},
                     Refused{"/text_config/pad_token_id", "-1", kBad,
@@ -234,9 +266,11 @@ INSTANTIATE_TEST_SUITE_P(
                 "text_config.rope_parameters is missing, and so is the older text_config.rope_scaling"},
         Refused{"/text_config/rope_scaling", "[]", kBad, "text_config.rope_scaling is an array, expected an object"},
         Refused{"/text_config/rope_theta", "null", kBad, "text_config.rope_theta is missing"},
-        Refused{"/text_config/rope_theta", "1", kBad, "text_config.rope_theta is 1, expected more than 1"},
+        Refused{"/text_config/rope_theta", "1", kBad, "text_config.rope_theta is 1, expected a number from 2 to 1e+30"},
+        Refused{"/text_config/rope_theta", "1e300", kBad,
+                "text_config.rope_theta is 1e+300, expected a number from 2 to 1e+30"},
         Refused{"/text_config/rope_parameters", R"({"rope_theta": 0.5, "mrope_section": [5, 4, 3]})", kBad,
-                "text_config.rope_parameters.rope_theta is 0.5, expected more than 1"},
+                "text_config.rope_parameters.rope_theta is 0.5, expected a number from 2 to 1e+30"},
         Refused{"/text_config/rope_scaling/rope_type", "\"yarn\"", kUnsupported,
                 "text_config.rope_scaling.rope_type is \"yarn\"; only \"default\" is exported"},
         Refused{"/text_config/rope_scaling/type", "\"linear\"", kUnsupported,
@@ -294,6 +328,16 @@ INSTANTIATE_TEST_SUITE_P(
                 "vision_config.deepstack_visual_indexes is [1, 3, 1], which names a block twice"},
         Refused{"/vision_config/deepstack_visual_indexes", "[0, 1, 2, 3, 4]", kBad,
                 "vision_config.deepstack_visual_indexes has 5 entries, but only 4 text layers could take them"}));
+
+TEST(ModelConfigs, NonsenseInAMixtureOfExpertsIsNamed) {
+  Json c = config();
+  c["model_type"] = "qwen3_vl_moe";
+  c["text_config"]["num_experts"] = 1'000'000'000'000;
+  EXPECT_EQ(refusal(kBad, [&] { parse(c); }),
+            "config.json: text_config.num_experts is 1000000000000, expected an integer from 0 to 65536");
+  c["text_config"]["num_experts"] = 128;
+  EXPECT_TRUE(refusal(kUnsupported, [&] { parse(c); }).starts_with("config.json: model_type is \"qwen3_vl_moe\""));
+}
 
 TEST(ModelConfigs, TiedMustBeSaidSomewhere) {
   Json c = config();
@@ -406,13 +450,13 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"/hidden_size", "null", kBad, "hidden_size is missing"},
         Refused{"/tie_word_embeddings", "null", kBad, "tie_word_embeddings is missing"},
         Refused{"/rope_theta", "null", kBad, "rope_parameters is missing, and so is the older rope_theta"},
-        Refused{"/rope_theta", "0.5", kBad, "rope_theta is 0.5, expected more than 1"},
+        Refused{"/rope_theta", "0.5", kBad, "rope_theta is 0.5, expected a number from 2 to 1e+30"},
         Refused{"/rope_scaling", R"({"rope_type": "yarn", "factor": 4.0})", kUnsupported,
                 "rope_scaling.rope_type is \"yarn\"; only \"default\" is exported"},
         Refused{"/rope_parameters", R"({"rope_type": "yarn", "rope_theta": 1e6})", kUnsupported,
                 "rope_parameters.rope_type is \"yarn\"; only \"default\" is exported"},
         Refused{"/rope_parameters", R"({"rope_type": "default", "rope_theta": 1})", kBad,
-                "rope_parameters.rope_theta is 1, expected more than 1"},
+                "rope_parameters.rope_theta is 1, expected a number from 2 to 1e+30"},
         Refused{"/eos_token_id", "1024", kBad, "eos_token_id is 1024, expected an integer from 0 to 1023"}));
 
 class ConfigFiles : public testing::Test {
@@ -471,9 +515,13 @@ TEST_F(ConfigFiles, GenerationConfigGoesBeforeConfig) {
   expect(R"({"eos_token_id": [1, 1024]})", "eos_token_id holds 1024, expected an array of integers from 0 to 1023");
   expect(R"({"do_sample": 1})", "do_sample is 1, expected true or false");
   expect(R"({"top_k": 0.5})", "top_k is 0.5, expected an integer from 0 to 16777216");
-  expect(R"({"top_p": "x"})", "top_p is \"x\", expected a finite number");
-  expect(R"({"temperature": true})", "temperature is true, expected a finite number");
-  expect(R"({"repetition_penalty": []})", "repetition_penalty is an array, expected a finite number");
+  expect(R"({"top_k": -1})", "top_k is -1, expected an integer from 0 to 16777216");
+  expect(R"({"top_p": 2})", "top_p is 2, expected a number from 0 to 1");
+  expect(R"({"temperature": -0.1})", "temperature is -0.1, expected a number from 0 to 100");
+  expect(R"({"repetition_penalty": 0})", "repetition_penalty is 0, expected a number from 0.01 to 100");
+  expect(R"({"top_p": "x"})", "top_p is \"x\", expected a number from 0 to 1");
+  expect(R"({"temperature": true})", "temperature is true, expected a number from 0 to 100");
+  expect(R"({"repetition_penalty": []})", "repetition_penalty is an array, expected a number from 0.01 to 100");
   model_.eos_token_ids.clear();
   expect("{}", "eos_token_id is missing, here and in config.json; no client would know where an answer ends");
 }
@@ -535,10 +583,19 @@ TEST_F(ConfigFiles, ImageSettingsThatDoNotFit) {
           "size.shortest_edge is 16777217 pixels, expected at most size.longest_edge, which is 16777216"});
   expect({"/image_mean", "[0.5]", kBad, "image_mean has 1 values, expected 3, one a channel"});
   expect({"/image_std", "[0.5, 0.5, 0.5, 0.5]", kBad, "image_std has 4 values, expected 3, one a channel"});
-  expect({"/image_std", "[0.5, 0, 0.5]", kBad, "image_std holds 0, expected numbers above 0"});
-  expect({"/image_mean", "0.5", kBad, "image_mean is 0.5, expected an array of numbers"});
-  expect({"/image_mean", "[0.5, \"x\", 0.5]", kBad, "image_mean holds \"x\", expected numbers"});
-  expect({"/rescale_factor", "\"1/255\"", kBad, "rescale_factor is \"1/255\", expected a finite number"});
+  expect({"/image_std", "[0.5, 0, 0.5]", kBad, "image_std holds 0, expected an array of numbers from 1e-06 to 255"});
+  expect({"/size", R"({"shortest_edge": 1, "longest_edge": 1023})", kBad,
+          "size.longest_edge is 1023 pixels, expected at least 1024, those of one token ((patch_size × merge_size)²)"});
+  expect({"/image_mean", "[0.5, 0.5, 1e30]", kBad,
+          "image_mean holds 1e+30, expected an array of numbers from -255 to 255"});
+  expect({"/image_std", "[0.5, 0.5, 1e-30]", kBad,
+          "image_std holds 1e-30, expected an array of numbers from 1e-06 to 255"});
+  expect({"/rescale_factor", "0", kBad, "rescale_factor is 0, expected a number from 1e-06 to 1"});
+  expect({"/rescale_factor", "-0.5", kBad, "rescale_factor is -0.5, expected a number from 1e-06 to 1"});
+  expect({"/image_mean", "0.5", kBad, "image_mean is 0.5, expected an array of numbers from -255 to 255"});
+  expect({"/image_mean", "[0.5, \"x\", 0.5]", kBad,
+          "image_mean holds \"x\", expected an array of numbers from -255 to 255"});
+  expect({"/rescale_factor", "\"1/255\"", kBad, "rescale_factor is \"1/255\", expected a number from 1e-06 to 1"});
   for (const char* step : {"do_resize", "do_rescale", "do_normalize"}) {
     const std::string message =
         std::string(step) + " is false; only models whose pictures are resized, rescaled and normalised are exported";

@@ -440,7 +440,13 @@ TEST(GenaiContract, HoldsTheImageTransforms) {
        {[](Package& p) { model_of(p)["vision"]["spatial_merge_size"] = 1; },
         "genai_config.json: model.vision.spatial_merge_size is 1, but 2 in vision_processor.json"},
        {[](Package& p) { model_of(p)["vision"]["patch_size"] = 14; },
-        "genai_config.json: model.vision.patch_size is 14, but 16 in vision_processor.json"}});
+        "genai_config.json: model.vision.patch_size is 14, but 16 in vision_processor.json"},
+       {[](Package& p) {
+          model_of(p)["vision"].erase("patch_size");
+          for (const int index : {2, 5}) p.transform(index)["attrs"]["patch_size"] = std::int64_t{1} << 32;
+        },
+        "vision.onnx: pixel_values is float32 [patches, 1536], expected a last size of more than 2^63, which the image "
+        "transforms make"}});
 }
 
 TEST(GenaiContract, HoldsTheTokenizerFiles) {
@@ -469,6 +475,14 @@ TEST(GenaiContract, HoldsTheTokenizerFiles) {
        {[](Package& p) { p.tokenizer_config().erase("chat_template"); },
         "tokenizer_config.json: has no chat_template, and neither has chat_template.jinja nor chat_template.json; "
         "expected it in one"}});
+}
+
+TEST(GenaiContract, ANameThatNoFileCanHaveIsOneOfNoFile) {
+  Package p = multimodal_package();
+  model_of(p)["tokenizer_dir"] = std::string(300, 'x');
+  EXPECT_EQ(p.findings(), (Findings{"tokenizer.json: is missing", "tokenizer_config.json: is missing",
+                                    "tokenizer_config.json: has no chat_template, and neither has chat_template.jinja "
+                                    "nor chat_template.json; expected it in one"}));
 }
 
 TEST(GenaiContract, HoldsTheTextOnlyPackage) {

@@ -246,6 +246,10 @@ TEST(Detokenizer, KnowsTheByteLevelAlphabet) {
   write_bytes(path, R"({"model": {"vocab": {"日": 0}}})");
   EXPECT_EQ(refusal(ErrorKind::bad_input, [&] { Detokenizer{path}; }),
             path.string() + ": the token \"日\" is not written in the byte-level alphabet");
+  // Its last two bytes would be a letter of the alphabet, and its first one with the next as well.
+  write_bytes(path, R"({"model": {"vocab": {"严": 0}}})");
+  EXPECT_EQ(refusal(ErrorKind::bad_input, [&] { Detokenizer{path}; }),
+            path.string() + ": the token \"严\" is not written in the byte-level alphabet");
 }
 
 }  // namespace

@@ -1,6 +1,11 @@
 // Checkpoint folders and safetensors headers: what is legal, and the exact words for what is not.
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <initializer_list>
+#include <thread>
+#include <utility>
+
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/safetensors_header.h"
 #include "support/refusal.h"
@@ -34,6 +39,7 @@ TEST(SafetensorsHeader, TheTensorsOfAFile) {
 TEST(SafetensorsHeader, AFileWithoutTensorsIsLegal) {
   EXPECT_TRUE(parse_safetensors_header("{}", 0, "x").empty());
   EXPECT_TRUE(parse_safetensors_header(R"({"__metadata__":{}})", 0, "x").empty());
+  EXPECT_TRUE(parse_safetensors_header(R"({"__metadata__":null})", 0, "x").empty());
 }
 
 TEST(SafetensorsHeader, MetadataAreStringsByName) {
@@ -42,6 +48,42 @@ TEST(SafetensorsHeader, MetadataAreStringsByName) {
   EXPECT_TRUE(parse_safetensors_metadata("{}", "x").empty());
   EXPECT_EQ(refusal(ErrorKind::bad_input, [] { parse_safetensors_metadata(R"({"__metadata__":{"a":3}})", "x"); }),
             "x: __metadata__.a is 3, expected a string");
+}
+
+TEST(SafetensorsHeader, AsTheReferenceAnUnknownKeyOfATensorIsPassedOver) {
+  const auto entries =
+      parse_safetensors_header(R"({"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"device":"cpu"}})", 4, "x");
+  ASSERT_EQ(entries.size(), 1U);
+  EXPECT_EQ(entries[0].type, DataType::float32);
+}
+
+TEST(SafetensorsHeader, TypesOfTheFormatThatAreNotRead) {
+  const auto parse = [](const std::string& dtype, const std::string& shape, int bytes) {
+    const std::string end = std::to_string(bytes);
+    parse_safetensors_header(
+        R"({"w":{"dtype":")" + dtype + R"(","shape":)" + shape + R"(,"data_offsets":[0,)" + end + "]}}",
+        static_cast<std::uint64_t>(bytes), "x");
+  };
+  // The types of the reference that DataType lacks, and the bytes of 8 elements.
+  for (const auto& [dtype, bytes] : std::initializer_list<std::pair<const char*, int>>{{"F4", 4},
+                                                                                       {"F6_E2M3", 6},
+                                                                                       {"F6_E3M2", 6},
+                                                                                       {"F8_E8M0", 8},
+                                                                                       {"F8_E4M3FNUZ", 8},
+                                                                                       {"F8_E5M2FNUZ", 8},
+                                                                                       {"U16", 16},
+                                                                                       {"U32", 32},
+                                                                                       {"C64", 64},
+                                                                                       {"U64", 64}}) {
+    EXPECT_EQ(refusal(ErrorKind::unsupported, [&] { parse(dtype, "[2,4]", bytes); }),
+              std::string("x: tensor \"w\" has the dtype \"") + dtype +
+                  "\", which is not exported; expected bf16, fp16 or fp32 weights");
+    const std::string wrong = refusal(ErrorKind::bad_input, [&] { parse(dtype, "[2,4]", bytes + 1); });
+    EXPECT_EQ(wrong, std::string("x: tensor \"w\" is ") + dtype + " of shape [2, 4], which needs " +
+                         std::to_string(bytes) + " bytes, but its data_offsets hold " + std::to_string(bytes + 1));
+  }
+  EXPECT_EQ(refusal(ErrorKind::bad_input, [&] { parse("F4", "[3]", 1); }),
+            "x: tensor \"w\" is F4 of shape [3], which needs 12 bits, but its data_offsets hold 1");
 }
 
 struct BadHeader {
@@ -63,9 +105,11 @@ TEST_P(MalformedHeader, IsRefused) {
             bad.message);
 }
 
-constexpr const char* kTypes = "F32, F16, BF16, F64, I64, I32, I16, I8, U8, BOOL, F8_E4M3, F8_E5M2";
+constexpr const char* kTypes =
+    "F32, F16, BF16, F64, I64, I32, I16, I8, U8, BOOL, F8_E4M3, F8_E5M2, F4, F6_E2M3, F6_E3M2, F8_E8M0, F8_E4M3FNUZ, "
+    "F8_E5M2FNUZ, U16, U32, C64, U64";
 
-const std::string kUnknownType = std::string(R"(x: tensor "w" has the dtype "F4", expected one of )") + kTypes;
+const std::string kUnknownType = std::string(R"(x: tensor "w" has the dtype "F12", expected one of )") + kTypes;
 const std::string kLowerCaseType = std::string(R"(x: tensor "w" has the dtype "bf16", expected one of )") + kTypes;
 
 INSTANTIATE_TEST_SUITE_P(
@@ -80,9 +124,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadHeader{"no dtype", R"({"w":{"shape":[1],"data_offsets":[0,4]}})", 4, "x: w.dtype is missing"},
         BadHeader{"no shape", R"({"w":{"dtype":"F32","data_offsets":[0,4]}})", 4, "x: w.shape is missing"},
         BadHeader{"no offsets", R"({"w":{"dtype":"F32","shape":[1]}})", 4, "x: w.data_offsets is missing"},
-        BadHeader{"unknown key", R"({"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"device":"cpu"}})", 4,
-                  "x: w.device is not a known key; known here: dtype, shape, data_offsets"},
-        BadHeader{"unknown dtype", R"({"w":{"dtype":"F4","shape":[1],"data_offsets":[0,4]}})", 4, kUnknownType.c_str()},
+        BadHeader{"unknown dtype", R"({"w":{"dtype":"F12","shape":[1],"data_offsets":[0,4]}})", 4,
+                  kUnknownType.c_str()},
         BadHeader{"dtype in lower case", R"({"w":{"dtype":"bf16","shape":[1],"data_offsets":[0,2]}})", 2,
                   kLowerCaseType.c_str()},
         BadHeader{"dtype is a number", R"({"w":{"dtype":4,"shape":[1],"data_offsets":[0,4]}})", 4,
@@ -98,11 +141,11 @@ INSTANTIATE_TEST_SUITE_P(
                   "x: w.shape holds 18446744073709551615, expected an array of integers from 0 to 9223372036854775807"},
         BadHeader{"product wraps to zero",
                   R"({"w":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}})", 0,
-                  "x: tensor \"w\" is F32 of shape [4294967296, 4294967296], which needs more than 2^63 bytes, but its "
+                  "x: tensor \"w\" is F32 of shape [4294967296, 4294967296], which needs more than 2^60 bytes, but its "
                   "data_offsets hold 0"},
         BadHeader{"product wraps in the element's width",
                   R"({"w":{"dtype":"F32","shape":[4611686018427387905],"data_offsets":[0,4]}})", 4,
-                  "x: tensor \"w\" is F32 of shape [4611686018427387905], which needs more than 2^63 bytes, but its "
+                  "x: tensor \"w\" is F32 of shape [4611686018427387905], which needs more than 2^60 bytes, but its "
                   "data_offsets hold 4"},
         BadHeader{"too few bytes", R"({"w":{"dtype":"F16","shape":[2,3],"data_offsets":[0,10]}})", 10,
                   "x: tensor \"w\" is F16 of shape [2, 3], which needs 12 bytes, but its data_offsets hold 10"},
@@ -141,6 +184,17 @@ INSTANTIATE_TEST_SUITE_P(
         BadHeader{
             "data too long", R"({"w":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}})", 5,
             "x: holds 5 bytes of tensors, but its header describes 4; the bytes after the last tensor belong to none"},
+        BadHeader{"metadata are no object", R"({"__metadata__":7})", 0, "x: __metadata__ is 7, expected an object"},
+        BadHeader{"metadata are no strings", R"({"__metadata__":{"format":["pt"]}})", 0,
+                  "x: __metadata__.format is an array, expected a string"},
+        BadHeader{"metadata hold a null", R"({"__metadata__":{"format":null}})", 0,
+                  "x: __metadata__.format is null, expected a string"},
+        BadHeader{"padded with a line break", "{}  \n", 0,
+                  "x: its header ends with the byte 0x0a, expected } and nothing but spaces (0x20) as padding"},
+        BadHeader{"padded with a tab", "{}\t", 0,
+                  "x: its header ends with the byte 0x09, expected } and nothing but spaces (0x20) as padding"},
+        BadHeader{"padded with something else before the spaces", "{}\r  ", 0,
+                  "x: its header ends with the byte 0x0d, expected } and nothing but spaces (0x20) as padding"},
         BadHeader{"data without tensors", "{}", 1,
                   "x: holds 1 bytes of tensors, but its header describes 0; the bytes after the last tensor belong to "
                   "none"}));
@@ -197,6 +251,70 @@ TEST_F(CheckpointFolder, ShardsOpen) {
   EXPECT_EQ(checkpoint.shards()[checkpoint.find("w")->shard].path(), folder_ / "1.safetensors");
 }
 
+TEST_F(CheckpointFolder, AnUnalignedHeaderIsLegal) {
+  const std::string header = R"({"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})";
+  for (std::size_t spaces = 0; spaces < 8; ++spaces) {
+    write("model.safetensors", file_bytes(header + std::string(spaces, ' '), "abcdefgh"));
+    const Checkpoint checkpoint = Checkpoint::open(folder_.path());
+    const TensorInfo& tensor = *checkpoint.find("w");
+    EXPECT_EQ(tensor.offset, 8 + header.size() + spaces);
+    std::string bytes(8, '\0');
+    checkpoint.shards()[0].read_at(tensor.offset, std::as_writable_bytes(std::span(bytes)));
+    EXPECT_EQ(bytes, "abcdefgh");
+  }
+}
+
+TEST_F(CheckpointFolder, WhatChangesWhileItIsReadIsRefused) {
+  write_index(R"({"v":"2.safetensors","w":"1.safetensors"})");
+  write_shard("1.safetensors", "w");
+  write_shard("2.safetensors", "v");
+  const Checkpoint checkpoint = Checkpoint::open(folder_.path());
+  EXPECT_NO_THROW(checkpoint.expect_unchanged());
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // the kernel's clock of files ticks slowly
+  write_shard("2.safetensors", "v");                           // the very same bytes, but nobody read them as such
+  EXPECT_EQ(refusal(ErrorKind::bad_input, [&] { checkpoint.expect_unchanged(); }),
+            path("2.safetensors") +
+                ": changed while it was read; run again when nothing writes to it, a download or a copy for example");
+}
+
+TEST_F(CheckpointFolder, WhatShrinksWhileItIsReadIsRefused) {
+  write_shard("model.safetensors", "w");
+  const Checkpoint checkpoint = Checkpoint::open(folder_.path());
+  const TensorInfo& tensor = *checkpoint.find("w");
+  fs::resize_file(folder_ / "model.safetensors", tensor.offset + 1);
+  std::array<std::byte, 3> bytes{};
+  EXPECT_EQ(refusal(ErrorKind::bad_input, [&] { checkpoint.shards()[0].read_at(tensor.offset, bytes); }),
+            path("model.safetensors") + ": ends at byte " + std::to_string(tensor.offset + 1) +
+                ", expected 2 bytes more; the file was cut short or changed while it was read");
+}
+
+TEST_F(CheckpointFolder, TheLayoutOfHuggingFacesCache) {
+  const fs::path blobs = folder_ / "blobs";
+  const fs::path snapshot = folder_ / "snapshots/0123abc";
+  fs::create_directories(blobs);
+  fs::create_directories(snapshot);
+  write_shard("blobs/aaaa", "w");
+  fs::create_symlink("../../blobs/aaaa", snapshot / "model.safetensors");
+  EXPECT_EQ(Checkpoint::open(snapshot).tensors().size(), 1U);
+  fs::remove(blobs / "aaaa");
+  EXPECT_EQ(refusal(ErrorKind::bad_input, [&] { Checkpoint::open(snapshot); }),
+            (snapshot / "model.safetensors").string() +
+                ": is a link to ../../blobs/aaaa, which does not exist; the download is incomplete, or the cache that "
+                "it leads into was cleaned");
+}
+
+TEST_F(CheckpointFolder, ASingleFileAndAnIndexOfOthersAreOneTooMany) {
+  write_index(R"({"w":"1.safetensors"})");
+  write_shard("1.safetensors", "w");
+  write_shard("model.safetensors", "w");
+  EXPECT_EQ(open_refusal(),
+            path("model.safetensors") +
+                ": lies beside model.safetensors.index.json, which does not name it; Hugging Face would "
+                "read the one, and the index names others; remove what does not belong there");
+  write_index(R"({"w":"model.safetensors"})");
+  EXPECT_EQ(Checkpoint::open(folder_.path()).shards().size(), 1U);
+}
+
 TEST_F(CheckpointFolder, MissingFiles) {
   EXPECT_EQ(refusal(ErrorKind::bad_input, [&] { Checkpoint::open(folder_ / "none"); }),
             path("none") + ": is not a folder; expected a checkpoint folder with config.json and *.safetensors");
@@ -225,7 +343,8 @@ TEST_F(CheckpointFolder, BrokenPrefixes) {
   expect(file_bytes(" {}", ""), "its header does not begin with {; it is not a safetensors file");
   expect(file_bytes("{}", "", 3), announced("3", "10"));
   expect(std::string(8, '\xff') + "{}", announced("18446744073709551615", "10"));
-  expect("version https://git-lfs.github.com/spec/v1\n", announced("2336927755350992246", "43"));
+  expect("version https://git-lfs.github.com/spec/v1\n",
+         "is a pointer of Git LFS, not the file itself; fetch the files with git lfs pull");
   expect(file_bytes("{} {}", ""),
          "header: is not valid JSON: parse error at line 1, column 4: syntax error while parsing value - "
          "unexpected '{'; expected end of input");

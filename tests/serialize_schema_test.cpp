@@ -18,6 +18,7 @@
 #include "qwen3vl_export/error.h"
 #include "serialize/contrib_schemas.h"
 #include "serialize/lone_matrices.h"
+#include "serialize/model_probe.h"
 #include "serialize/model_summary.h"
 #include "serialize/onnx_check.h"
 #include "support/refusal.h"
@@ -605,6 +606,53 @@ TEST(LoneMatrices, AModelWithoutAnyIsRefused) {
                 ": has no MatMulNBits, QGemm or FusedMatMul with weights, so there are no matrices to measure");
 }
 
+/// Damaged models, each with what is said of it after its path.
+TEST(LoneMatrices, DamagedNodesAreRefused) {
+  const auto refused = [](const std::string& nodes) {
+    onnx::ModelProto model = parse("g (float[B,8] x) => (float[B,8] Y) { " + nodes + " }");
+    for (onnx::NodeProto& node : *model.mutable_graph()->mutable_node()) node.set_name("n");
+    onnx::TensorProto& tensor = *model.mutable_graph()->add_initializer();
+    tensor.set_name("vector");
+    tensor.set_data_type(onnx::TensorProto::FLOAT);
+    tensor.add_dims(8);
+    const ModelFolder folder(model);
+    return q3vl::refusal(q3vl::ErrorKind::bad_input, [&] { q3vl::lone_matrices(folder.path()); })
+        .substr(folder.path().string().size());
+  };
+  EXPECT_EQ(refused("Y = com.microsoft.MatMulNBits<K=8>()"),
+            ": node n (MatMulNBits) has 0 inputs, expected 1 or more; the model is damaged");
+  EXPECT_EQ(refused("Y = com.microsoft.FusedMatMul(x)"),
+            ": node n (FusedMatMul) has 1 inputs, expected 2 or more; the model is damaged");
+  EXPECT_EQ(refused("Y = com.microsoft.QGemm(x, x, x, x)"),
+            ": node n (QGemm) multiplies by x, expected a stored matrix");
+  EXPECT_EQ(refused("Y = com.microsoft.QGemm(x, x, x, vector)"),
+            ": node n (QGemm) multiplies by vector, expected a stored matrix");
+  EXPECT_EQ(refused("Y = com.microsoft.MatMulNBits<K=8>(x, computed)"),
+            ": computed is no stored weight, nor a Cast of one");
+  EXPECT_EQ(refused("a = Cast<to=1>(b) b = Cast<to=1>(a) Y = com.microsoft.MatMulNBits<K=8>(x, a)"),
+            ": a is no stored weight, nor a Cast of one");
+}
+
+TEST(ProbeModel, DamagedNodesAreRefused) {
+  for (const auto& [nodes, message] :
+       {std::pair{"Y = com.microsoft.QGemm()",
+                  ": node n (QGemm) has 0 inputs, expected 1 or more; the model is damaged"},
+        {"q = QuantizeLinear() Y = com.microsoft.QGemm(q, q, q, q, q, q)",
+         ": node n (QuantizeLinear) has 0 inputs, expected 1 or more; the model is damaged"},
+        {"Y = Mul()", ": node n (Mul) has 0 inputs, expected 1 or more; the model is damaged"}}) {
+    onnx::ModelProto model = parse("g (float[B,8] x) => (float[B,8] Y) { " + std::string(nodes) + " }");
+    for (onnx::NodeProto& node : *model.mutable_graph()->mutable_node()) node.set_name("n");
+    const ModelFolder folder(model);
+    EXPECT_EQ(q3vl::refusal(q3vl::ErrorKind::bad_input,
+                            [&] {
+                              q3vl::probe_model(
+                                  folder.path(),
+                                  {.activations = q3vl::Activations::floats, .pick_prefix = "", .taps = {}});
+                            }),
+              folder.path().string() + message);
+  }
+}
+
 TEST(ReadModelSummary, TellsInputsOutputsAndOperators) {
   const ModelFolder folder(loop_model());
   const q3vl::ModelSummary summary = q3vl::read_model_summary(folder.path());
@@ -626,6 +674,18 @@ TEST(ReadModelSummary, RefusesADamagedFile) {
   fs::resize_file(folder.path(), fs::file_size(folder.path()) - 5);
   EXPECT_EQ(q3vl::refusal(q3vl::ErrorKind::bad_input, [&] { q3vl::read_model_summary(folder.path()); }),
             folder.path().string() + ": is not an ONNX model, or a damaged one");
+}
+
+TEST(ReadModelSummary, RefusesMoreBytesThanCanBeCounted) {
+  onnx::ModelProto model = loop_model();
+  onnx::TensorProto& tensor = *model.mutable_graph()->add_initializer();
+  tensor.set_name("w");
+  tensor.set_data_type(onnx::TensorProto::DOUBLE);
+  tensor.add_dims(std::int64_t{1} << 61);
+  const ModelFolder folder(model);
+  EXPECT_EQ(q3vl::refusal(q3vl::ErrorKind::bad_input, [&] { q3vl::read_model_summary(folder.path()); }),
+            folder.path().string() +
+                ": initializer w has the shape [2305843009213693952], whose bytes cannot be counted in 63 bits");
 }
 
 }  // namespace

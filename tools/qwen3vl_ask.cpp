@@ -43,7 +43,7 @@ Question read_question(const JsonObject& item, const std::filesystem::path& fold
                     .expected = item.string("expected"),
                     .prompt = {.input_ids = item.integers("input_ids", 0, most), .pictures = {}},
                     .answer_ids = item.integers("hf_fp32_ids", 0, most),
-                    .margin = item.number("hf_fp32_min_margin")};
+                    .margin = item.number("hf_fp32_min_margin", 0, 1e6)};
   std::vector<RgbImage> pictures;
   for (const std::string& file : question.files) pictures.push_back(read_image(folder / file));
   if (video) {
@@ -60,7 +60,7 @@ int run(const Options& options) {
   const Pipeline pipeline(runtime, options.package);
   if (pipeline.text_only()) throw Error(ErrorKind::usage, "a text-only package sees no pictures");
   const Detokenizer detokenizer(options.package / "tokenizer.json");
-  const Json document = read_json_file(options.questions);
+  const Json document = read_json_file(options.questions, kDataJson);
   std::vector<JsonObject> items;
   for (const char* list : {"questions", "videos"}) {
     if (!document.contains(list)) continue;

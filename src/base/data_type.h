@@ -30,7 +30,7 @@ std::size_t size_of(DataType type);
 /// The lower-case name used in messages and manifests: "bfloat16".
 std::string_view name_of(DataType type);
 
-/// The type that a safetensors header calls `name` ("BF16"), or nothing when the name is unknown.
+/// The type that a safetensors header calls `name` ("BF16"), or nothing for other names; the format has more types.
 std::optional<DataType> data_type_from_safetensors(std::string_view name);
 
 /// The names that data_type_from_safetensors knows, for messages: "F32, F16, …".

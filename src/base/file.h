@@ -4,14 +4,28 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace q3vl {
 
+/// What tells that a file is still the one that it was, with the same contents. Times in nanoseconds.
+struct FileState {
+  std::uint64_t device;
+  std::uint64_t inode;
+  std::uint64_t size;
+  std::int64_t modified;
+  std::int64_t changed;  ///< of the inode: moves with every write, and cannot be set back
+
+  bool operator==(const FileState&) const = default;
+};
+
 class File {
  public:
-  /// Opens an existing regular file for reading. Throws Error(bad_input).
+  /// Opens an existing regular file for reading, links followed. Throws Error(bad_input).
   static File open(const std::filesystem::path& path);
 
   /// Creates a file that must not exist yet, for writing. Throws Error(output).
@@ -29,6 +43,9 @@ class File {
 
   const std::filesystem::path& path() const { return path_; }
   std::uint64_t size() const;
+
+  /// For a file from open(): throws Error(bad_input) unless it, and what its path leads to, is as it was then.
+  void expect_unchanged() const;
 
   /// Reads exactly `into.size()` bytes at `offset`. Throws Error(bad_input) on failure or when the file ends before.
   void read_at(std::uint64_t offset, std::span<std::byte> into) const;
@@ -66,15 +83,56 @@ class File {
 
   std::filesystem::path path_;
   int descriptor_;
+  FileState opened_{};  ///< when open() opened it
 };
+
+/// Whether there is anything under this name, also a link that leads nowhere or round in a circle, or something that
+/// may not be examined: what opens it says what is wrong with it.
+bool path_exists(const std::filesystem::path& path);
 
 /// The whole of a small text file. Throws Error(bad_input) when it cannot be read or is larger than `limit` bytes.
 std::string read_text_file(const std::filesystem::path& path, std::uint64_t limit = 256U << 20);
 
+/// Throws Error(bad_input) where Git has left a pointer in the place of a large file: `beginning` is what it begins
+/// with.
+void refuse_lfs_pointer(const std::filesystem::path& path, std::string_view beginning);
+
 /// Creates `path` with `text`, synced to the disk. Throws Error(output).
 void write_text_file(const std::filesystem::path& path, const std::string& text);
 
+/// The same under another name first, then put in place of `path` in one step: the file is the old one or the new one.
+/// Throws Error(output), and leaves the old one then.
+void replace_text_file(const std::filesystem::path& path, const std::string& text);
+
+/// Renames a file that is synced, and syncs the folder. Throws Error(output).
+void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to);
+
 /// Flushes a folder's entries (created, renamed files) to the disk. Throws Error(output).
 void sync_folder(const std::filesystem::path& path);
+
+/// The names of what is in a folder, in no order. Throws Error(output).
+std::vector<std::string> names_in(const std::filesystem::path& folder);
+
+/// Removes a file, or a folder with everything in it; of a link, the link. Throws Error(output).
+void remove_tree(const std::filesystem::path& path);
+
+/// Sets when a file or a folder was last read and changed, in seconds since 1970, and syncs it. Throws Error(output).
+void set_time_durably(const std::filesystem::path& path, std::int64_t seconds);
+
+/// What a disk has left for this user.
+struct DiskSpace {
+  std::uint64_t bytes;
+  std::uint64_t block_bytes;           ///< of which each file takes a whole number
+  std::optional<std::uint64_t> files;  ///< nothing where there is no limit
+};
+
+/// Of the disk that `path`, which exists, is on. Throws Error(output).
+DiskSpace disk_space(const std::filesystem::path& path);
+
+/// The largest file that this process may write (RLIMIT_FSIZE), if there is a limit.
+std::optional<std::uint64_t> file_size_limit();
+
+/// The system's words for `error`, which a call for `path` gave, with what there is left where something has run out.
+std::string os_reason(const std::filesystem::path& path, int error);
 
 }  // namespace q3vl

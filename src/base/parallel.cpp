@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -58,7 +59,14 @@ void parallel_for(std::size_t count, int threads, const std::function<void(std::
   {
     const auto helpers = static_cast<std::size_t>(std::max(1, threads)) - 1;
     std::vector<std::jthread> pool;
-    for (std::size_t i = 0; i < std::min(helpers, count); ++i) pool.emplace_back(loop);
+    try {
+      for (std::size_t i = 0; i < std::min(helpers, count); ++i) pool.emplace_back(loop);
+    } catch (const std::system_error&) {
+      // The system gives no more threads: those that there are do the work.
+    } catch (...) {
+      next = count;
+      throw;
+    }
     loop();
   }
   if (failure) std::rethrow_exception(failure);

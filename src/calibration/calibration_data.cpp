@@ -57,7 +57,7 @@ class Reader {
     std::set<fs::path> named;  // the pictures in JSON files, which are no prompts of their own
     for (const fs::path& path : files)
       if (lower_extension(path) == ".json") {
-        documents.emplace_back(path, read_json_file(path));
+        documents.emplace_back(path, read_json_file(path, kDataJson));
         collect_images(documents.back().second, named);
       }
     auto document = documents.cbegin();

@@ -24,8 +24,6 @@ struct TensorInfo {
   std::uint64_t bytes;
 };
 
-struct SafetensorsEntry;
-
 class Checkpoint {
  public:
   /// Takes a sentence about files that do not belong together.
@@ -35,8 +33,9 @@ class Checkpoint {
   /// shards, each in the shard named. Throws Error(bad_input).
   static Checkpoint open(const std::filesystem::path& folder);
 
-  /// The same, but tells `fault` where open() would refuse an index, a missing shard or a shard that the index does not
-  /// describe, and goes on with the files that are there. Throws Error(bad_input) for a header that cannot be read.
+  /// The same, but tells `fault` where open() would refuse an index, a shard that is missing or cannot be opened or one
+  /// that the index does not describe, and goes on with the files that are there. Throws Error(bad_input) for a header
+  /// that cannot be read.
   static Checkpoint open(const std::filesystem::path& folder, const FaultHandler& fault);
 
   /// Reads the header of a single safetensors file, whatever it is called. Throws Error(bad_input).
@@ -49,12 +48,17 @@ class Checkpoint {
   const std::vector<File>& shards() const { return shards_; }
   const std::map<std::string, TensorInfo>& tensors() const { return tensors_; }
 
+  /// Throws Error(bad_input) unless every shard is as it was when it was opened: what was read of them belongs
+  /// together.
+  void expect_unchanged() const;
+
   /// The tensor called `name`, or null.
   const TensorInfo* find(const std::string& name) const;
 
  private:
-  /// Adds a tensor of the last shard, whose data begin at `data_begin`.
-  void add(SafetensorsEntry entry, std::uint64_t data_begin);
+  /// Reads the header of the shard that was opened last.
+  std::vector<TensorInfo> tensors_of_last_shard() const;
+  void add(TensorInfo tensor);
 
   std::filesystem::path folder_;
   std::vector<File> shards_;

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "base/json.h"
 #include "base/sha256.h"
-#include "checkpoint/safetensors_header.h"
 
 namespace q3vl {
 namespace {
@@ -15,7 +15,7 @@ std::string header_bytes(const File& shard) {
   shard.read_at(0, std::as_writable_bytes(std::span(prefix)));
   std::uint64_t length = 0;
   for (std::size_t i = 8; i-- > 0;) length = length << 8 | prefix[i];
-  std::string bytes(8 + std::min(length, kMaxSafetensorsHeader), '\0');
+  std::string bytes(8 + std::min(length, kSafetensorsJson.bytes), '\0');
   shard.read_at(0, std::as_writable_bytes(std::span(bytes)));
   return bytes;
 }

@@ -1,7 +1,8 @@
 // The header of a safetensors file: names, types, shapes and places of its tensors. Pure: text in, table out.
 //
 // Format: 8 bytes little-endian header length N, N bytes of JSON, then the tensors' bytes.
-// Contract: https://github.com/huggingface/safetensors#format
+// Contract: https://github.com/huggingface/safetensors#format, and where that is silent its own reader, tensor.rs. As
+// the format says and that reader does not ask: no key twice, and only spaces behind the JSON.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +14,6 @@
 #include "base/shape.h"
 
 namespace q3vl {
-
-inline constexpr std::uint64_t kMaxSafetensorsHeader = 100'000'000;
 
 /// What a header says of the whole file, in strings by name: its "__metadata__".
 using SafetensorsMetadata = std::map<std::string, std::string>;
@@ -28,7 +27,8 @@ struct SafetensorsEntry {
 };
 
 /// Parses the JSON of a header whose file has `data_bytes` bytes after it. The tensors must cover those bytes exactly,
-/// without holes or overlaps. `origin` (the path) opens every message. Throws Error(bad_input).
+/// without holes or overlaps. `origin` (the path) opens every message. Throws Error(bad_input), and Error(unsupported)
+/// for a tensor of a type that the format has and DataType has not.
 std::vector<SafetensorsEntry> parse_safetensors_header(const std::string& json, std::uint64_t data_bytes,
                                                        const std::string& origin);
 

@@ -20,9 +20,12 @@ struct GenerationConfig {
   double repetition_penalty = 1.0;
 };
 
-/// Reads `checkpoint`/generation_config.json over what config.json says of the token ids. Without an end-of-sequence id
-/// in either: Error(bad_input). A missing pad or bos id becomes the last end-of-sequence id, which never occurs in a
-/// prompt's text.
+/// Takes the document of a generation_config.json over what config.json says of the token ids. Without an
+/// end-of-sequence id in either: Error(bad_input). A missing pad or bos id becomes the last end-of-sequence id, which
+/// never occurs in a prompt's text. `origin` (its path) opens the messages.
+GenerationConfig parse_generation_config(const Json& document, const std::string& origin, const ModelConfig& model);
+
+/// Reads `checkpoint`/generation_config.json; a missing one says nothing.
 GenerationConfig read_generation_config(const std::filesystem::path& checkpoint, const ModelConfig& model);
 
 }  // namespace q3vl

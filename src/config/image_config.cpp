@@ -2,22 +2,25 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include "base/file.h"
 
 namespace q3vl {
 namespace {
 
 constexpr std::int64_t kMaxPixels = std::int64_t{1} << 40;
 
-std::vector<double> channel_values(const JsonObject& root, std::string_view key, const VisionConfig& vision) {
-  std::vector<double> values = root.numbers(key);
+std::vector<double> channel_values(const JsonObject& root, std::string_view key, double least,
+                                   const VisionConfig& vision) {
+  std::vector<double> values = root.numbers(key, least, kMostPixelValue);
   if (static_cast<std::int64_t>(values.size()) != vision.in_channels)
     root.fail(fmt::format("{} has {} values, expected {}, one a channel", root.path_of(key), values.size(),
                           vision.in_channels));
   return values;
 }
 
-ImageConfig parse(const JsonObject& root, const VisionConfig& vision) {
+}  // namespace
+
+ImageConfig parse_image_config(const JsonObject& root, const VisionConfig& vision) {
   // An absent key means true: it is Hugging Face's own default.
   for (const std::string_view step : {"do_resize", "do_rescale", "do_normalize"})
     if (root.has(step) && !root.boolean(step))
@@ -38,13 +41,9 @@ ImageConfig parse(const JsonObject& root, const VisionConfig& vision) {
   if (config.min_pixels > config.max_pixels)
     root.fail(fmt::format("{} is {} pixels, expected at most {}, which is {}", limits.path_of(least), config.min_pixels,
                           limits.path_of(most), config.max_pixels));
-  config.image_mean = channel_values(root, "image_mean", vision);
-  config.image_std = channel_values(root, "image_std", vision);
-  if (const auto zero =
-          std::find_if(config.image_std.begin(), config.image_std.end(), [](double v) { return !(v > 0); });
-      zero != config.image_std.end())
-    root.fail(fmt::format("{} holds {}, expected numbers above 0", root.path_of("image_std"), *zero));
-  config.rescale_factor = root.has("rescale_factor") ? root.number("rescale_factor") : 1.0 / 255.0;
+  config.image_mean = channel_values(root, "image_mean", -kMostPixelValue, vision);
+  config.image_std = channel_values(root, "image_std", kLeastPixelScale, vision);
+  config.rescale_factor = root.has("rescale_factor") ? root.number("rescale_factor", kLeastPixelScale, 1) : 1.0 / 255.0;
 
   const auto expect = [&](std::string_view key, std::int64_t found, std::int64_t expected, std::string_view source) {
     if (found != expected)
@@ -54,24 +53,26 @@ ImageConfig parse(const JsonObject& root, const VisionConfig& vision) {
   expect("patch_size", config.patch_size, vision.patch_size, "patch_size");
   expect("temporal_patch_size", config.temporal_patch_size, vision.temporal_patch_size, "temporal_patch_size");
   expect("merge_size", config.merge_size, vision.spatial_merge_size, "spatial_merge_size");
+  const std::int64_t token_side = config.patch_size * config.merge_size;
+  if (config.max_pixels < token_side * token_side)
+    root.fail(fmt::format("{} is {} pixels, expected at least {}, those of one token ((patch_size × merge_size)²)",
+                          limits.path_of(most), config.max_pixels, token_side * token_side));
   return config;
 }
 
-}  // namespace
-
 ImageConfig read_image_config(const std::filesystem::path& checkpoint, const VisionConfig& vision) {
   const auto own = checkpoint / "preprocessor_config.json";
-  if (std::filesystem::exists(own)) {
+  if (path_exists(own)) {
     const Json document = read_json_file(own);
-    return parse(JsonObject(document, own.string()), vision);
+    return parse_image_config(JsonObject(document, own.string()), vision);
   }
   const auto nested = checkpoint / "processor_config.json";
-  if (!std::filesystem::exists(nested))
+  if (!path_exists(nested))
     throw Error(ErrorKind::bad_input, fmt::format("{}: is missing, and so is processor_config.json; without the image "
                                                   "settings no client can prepare a picture",
                                                   own.string()));
   const Json document = read_json_file(nested);
-  return parse(JsonObject(document, nested.string()).object("image_processor"), vision);
+  return parse_image_config(JsonObject(document, nested.string()).object("image_processor"), vision);
 }
 
 }  // namespace q3vl

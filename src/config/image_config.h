@@ -9,6 +9,11 @@
 
 namespace q3vl {
 
+// Values of a picture are 0 to 255 times rescale_factor: mean and standard deviation lie there too. Nearer to 0 than
+// the least scale nothing of a picture would be left in float32.
+inline constexpr double kMostPixelValue = 255;
+inline constexpr double kLeastPixelScale = 1e-6;
+
 struct ImageConfig {
   std::int64_t patch_size;
   std::int64_t temporal_patch_size;
@@ -19,6 +24,10 @@ struct ImageConfig {
   std::vector<double> image_std;
   double rescale_factor;  ///< multiplies the 8-bit values before mean and std
 };
+
+/// Takes the image settings in `root` and holds them against `vision`. Throws Error(bad_input), and Error(unsupported)
+/// for pictures that are not resized, rescaled and normalised.
+ImageConfig parse_image_config(const JsonObject& root, const VisionConfig& vision);
 
 /// Reads the image settings of a checkpoint and holds them against `vision`. Throws Error(bad_input).
 ImageConfig read_image_config(const std::filesystem::path& checkpoint, const VisionConfig& vision);

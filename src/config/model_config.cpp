@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <algorithm>
+#include <map>
 #include <numeric>
 #include <set>
 
@@ -14,10 +14,18 @@ namespace {
 constexpr std::int64_t kMaxWidth = 1 << 20;
 constexpr std::int64_t kMaxLayers = 4096;
 constexpr std::int64_t kMaxVocabulary = 1 << 24;
-constexpr std::int64_t kMaxContext = std::int64_t{1} << 31;
+constexpr std::int64_t kMaxContext = (std::int64_t{1} << 31) - 1;  // clients count tokens in 32 bits
+constexpr std::int64_t kMaxExperts = 1 << 16;
+// Graphs hold both in float32: rope_theta's reciprocal must be a normal number, the epsilon too and small beside 1.
+constexpr double kMaxRopeTheta = 1e30;
+constexpr double kMinEpsilon = 1e-30;
 
 [[noreturn]] void unsupported(const JsonObject& object, const std::string& message) {
   throw Error(ErrorKind::unsupported, fmt::format("{}: {}", object.origin(), message));
+}
+
+std::optional<JsonObject> optional_object(const JsonObject& object, std::string_view key) {
+  return object.has(key) ? std::optional(object.object(key)) : std::nullopt;
 }
 
 /// Refuses a key whose value differs from the only one that is exported. An absent key means that value: it is Hugging
@@ -33,6 +41,25 @@ void expect_false(const JsonObject& object, std::string_view key) {
     unsupported(object, fmt::format("{} is true; only models without it are exported", object.path_of(key)));
 }
 
+/// The keys of a mixture of experts may stand in any config, whatever its model_type says.
+void check_experts(const JsonObject& object, bool dense) {
+  for (const std::string_view key : {"num_experts", "num_local_experts"}) {
+    if (!object.has(key)) continue;
+    const std::int64_t count = object.integer(key, 0, kMaxExperts);
+    if (dense && count > 0)
+      unsupported(object, fmt::format("{} is {}, a mixture of experts; only dense models are exported",
+                                      object.path_of(key), count));
+  }
+}
+
+void refuse_quantised(const JsonObject& object) {
+  for (const std::string_view key : {"quantization_config", "compression_config"})
+    if (object.has(key))
+      unsupported(object, fmt::format("{}: the checkpoint is quantised already; export the original bf16, fp16 or fp32 "
+                                      "weights",
+                                      object.path_of(key)));
+}
+
 enum class Architecture { vision_language, language };
 
 Architecture check_architecture(const JsonObject& root) {
@@ -42,6 +69,7 @@ Architecture check_architecture(const JsonObject& root) {
   const std::string model_type = root.string("model_type");
   if (model_type != "qwen3_vl" && model_type != "qwen3") {
     const bool experts = model_type == "qwen3_vl_moe" || model_type == "qwen3_moe";
+    if (experts) check_experts(optional_object(root, "text_config").value_or(root), /*dense=*/false);
     unsupported(root, fmt::format("model_type is \"{}\"{}; {}", model_type, experts ? ", a mixture of experts" : "",
                                   kExported));
   }
@@ -50,10 +78,8 @@ Architecture check_architecture(const JsonObject& root) {
     unsupported(root,
                 "architectures is [\"Qwen3VLVisionModel\"], the visual tower alone; export the checkpoint that it was "
                 "taken from");
-  if (root.has("quantization_config"))
-    unsupported(
-        root,
-        "quantization_config: the checkpoint is quantised already; export the original bf16, fp16 or fp32 weights");
+  refuse_quantised(root);
+  check_experts(root, /*dense=*/true);
   return model_type == "qwen3" ? Architecture::language : Architecture::vision_language;
 }
 
@@ -68,9 +94,7 @@ void check_language_head(const JsonObject& root) {
 /// rope_theta, from `newer` (rope_parameters) if it is there and has it.
 double parse_rope_theta(const JsonObject& text, const std::optional<JsonObject>& newer) {
   const JsonObject& home = newer && newer->has("rope_theta") ? *newer : text;
-  const double theta = home.number("rope_theta");
-  if (!(theta > 1)) text.fail(fmt::format("{} is {}, expected more than 1", home.path_of("rope_theta"), theta));
-  return theta;
+  return home.number("rope_theta", 2, kMaxRopeTheta);
 }
 
 void check_rope_type(const JsonObject& rope) {
@@ -78,10 +102,6 @@ void check_rope_type(const JsonObject& rope) {
   for (const std::string_view key : {"rope_type", "type"})
     if (rope.has(key) && rope.string(key) != "default")
       unsupported(rope, fmt::format("{} is \"{}\"; only \"default\" is exported", rope.path_of(key), rope.string(key)));
-}
-
-std::optional<JsonObject> optional_object(const JsonObject& object, std::string_view key) {
-  return object.has(key) ? std::optional(object.object(key)) : std::nullopt;
 }
 
 /// One axis: rope_theta with rope_scaling null, or rope_parameters.
@@ -134,10 +154,24 @@ bool parse_tied(const JsonObject& root, const JsonObject& text) {
   root.fail("tie_word_embeddings is missing, at the top and in text_config");
 }
 
+/// The newer way to say what use_sliding_window says, a layer at a time.
+void check_layer_types(const JsonObject& text) {
+  constexpr std::string_view kKey = "layer_types";
+  if (!text.has(kKey)) return;
+  const Json& types = text.json().at(std::string(kKey));
+  if (!types.is_array()) text.fail(fmt::format("{} is {}, expected an array", text.path_of(kKey), describe(types)));
+  for (const Json& type : types)
+    if (type != "full_attention")
+      unsupported(text,
+                  fmt::format("{} holds {}; only \"full_attention\" is exported", text.path_of(kKey), describe(type)));
+}
+
 /// What both architectures' language models have, at `text`.
 TextConfig parse_text(const JsonObject& text, std::string module) {
   expect_string(text, "hidden_act", "silu");
   expect_false(text, "attention_bias");
+  expect_false(text, "use_sliding_window");
+  check_layer_types(text);
   TextConfig config{};
   config.module = std::move(module);
   config.vocab_size = text.integer("vocab_size", 1, kMaxVocabulary);
@@ -148,9 +182,7 @@ TextConfig parse_text(const JsonObject& text, std::string module) {
   config.num_key_value_heads = text.integer("num_key_value_heads", 1, config.num_attention_heads);
   config.head_dim = text.integer("head_dim", 1, kMaxWidth);
   config.max_position_embeddings = text.integer("max_position_embeddings", 1, kMaxContext);
-  config.rms_norm_eps = text.number("rms_norm_eps");
-  if (!(config.rms_norm_eps > 0))
-    text.fail(fmt::format("{} is {}, expected more than 0", text.path_of("rms_norm_eps"), config.rms_norm_eps));
+  config.rms_norm_eps = text.number("rms_norm_eps", kMinEpsilon, 1);
   if (config.num_attention_heads % config.num_key_value_heads != 0)
     text.fail(fmt::format("{} is {}, which does not divide num_attention_heads, {}",
                           text.path_of("num_key_value_heads"), config.num_key_value_heads, config.num_attention_heads));
@@ -211,6 +243,17 @@ std::vector<std::int64_t> token_ids(const JsonObject& object, std::string_view k
   return {object.integer(key, 0, last_token)};
 }
 
+/// Clients tell what stands in a prompt by these ids.
+void expect_distinct(const JsonObject& root, const ModelConfig& config) {
+  std::map<std::int64_t, std::string_view> seen;
+  for (const auto& [key, id] :
+       {std::pair{"image_token_id", config.image_token_id}, std::pair{"video_token_id", config.video_token_id},
+        std::pair{"vision_start_token_id", config.vision_start_token_id},
+        std::pair{"vision_end_token_id", config.vision_end_token_id}})
+    if (const auto [twin, is_new] = seen.try_emplace(*id, key); !is_new)
+      root.fail(fmt::format("{} is {}, expected another id than that of {}", key, *id, twin->second));
+}
+
 void parse_text_tokens(const JsonObject& text, ModelConfig& config) {
   const std::int64_t last_token = config.text.vocab_size - 1;
   if (text.has("bos_token_id")) config.bos_token_id = text.integer("bos_token_id", 0, last_token);
@@ -221,6 +264,9 @@ void parse_text_tokens(const JsonObject& text, ModelConfig& config) {
 ModelConfig parse_vision_language(const JsonObject& root) {
   const JsonObject text = root.object("text_config");
   const JsonObject vision = root.object("vision_config");
+  refuse_quantised(text);
+  refuse_quantised(vision);
+  check_experts(text, /*dense=*/true);
   ModelConfig config{};
   config.text = parse_text(text, "model.language_model");
   parse_mrope(text, config.text);
@@ -231,13 +277,13 @@ ModelConfig parse_vision_language(const JsonObject& root) {
   config.video_token_id = root.integer("video_token_id", 0, last_token);
   config.vision_start_token_id = root.integer("vision_start_token_id", 0, last_token);
   config.vision_end_token_id = root.integer("vision_end_token_id", 0, last_token);
+  expect_distinct(root, config);
   parse_text_tokens(text, config);
   return config;
 }
 
 ModelConfig parse_language(const JsonObject& root) {
   check_language_head(root);
-  expect_false(root, "use_sliding_window");
   ModelConfig config{};
   config.text = parse_text(root, "model");
   parse_rope(root, config.text);

@@ -8,7 +8,7 @@
 namespace q3vl {
 namespace {
 
-constexpr float kLargestCode = 127.0F;
+constexpr float kLargestCacheCode = 127.0F;
 
 // How many times its root mean square, as it would be if the input's channels had nothing to do with each other, a
 // value may be. On the trained model of docs/QUANTIZATION.md the largest is 6.6 times that, and 4 times clips one value
@@ -19,7 +19,7 @@ constexpr float kValueRange = 12.0F;
 constexpr float kLeastScale = 1e-30F;
 
 Value largest_to_scale(Graph& g, const Scope& s, const Value& size, float factor) {
-  return maximum(g, s, multiply(g, s, size, g.float_scalar(factor / kLargestCode)), g.float_scalar(kLeastScale));
+  return maximum(g, s, multiply(g, s, size, g.float_scalar(factor / kLargestCacheCode)), g.float_scalar(kLeastScale));
 }
 
 }  // namespace

@@ -40,7 +40,7 @@ constexpr std::array kKnown = {
 std::vector<Asset> existing(const fs::path& checkpoint, const std::function<bool(AssetUse)>& wanted) {
   std::vector<Asset> found;
   for (const Known& known : kKnown)
-    if (wanted(known.use) && fs::exists(checkpoint / known.name))
+    if (wanted(known.use) && path_exists(checkpoint / known.name))
       found.push_back({known.name, known.contents, File::open(checkpoint / known.name).size()});
   return found;
 }
@@ -53,8 +53,8 @@ std::vector<Asset> existing(const fs::path& checkpoint, const std::function<bool
 
 std::vector<Asset> assets(const fs::path& checkpoint, bool pictures) {
   for (const char* name : {"tokenizer.json", "tokenizer_config.json"})
-    if (!fs::exists(checkpoint / name)) missing(checkpoint / name, "no client could read or write text without it");
-  if (!fs::exists(checkpoint / "chat_template.jinja") && !fs::exists(checkpoint / "chat_template.json")) {
+    if (!path_exists(checkpoint / name)) missing(checkpoint / name, "no client could read or write text without it");
+  if (!path_exists(checkpoint / "chat_template.jinja") && !path_exists(checkpoint / "chat_template.json")) {
     const fs::path path = checkpoint / "tokenizer_config.json";
     const Json settings = read_json_file(path);
     if (!JsonObject(settings, path.string()).has("chat_template"))
@@ -73,7 +73,7 @@ std::map<std::string, std::string> copy_assets(const fs::path& checkpoint, const
                                                const fs::path& folder) {
   std::map<std::string, std::string> sha256;
   for (const Asset& asset : assets) {
-    const std::string text = read_text_file(checkpoint / asset.name);
+    const std::string text = read_text_file(checkpoint / asset.name, kTokenizerJson.bytes);
     if (text.size() != asset.bytes)
       throw Error(ErrorKind::bad_input, fmt::format("{}: has {} bytes now and had {}; it changed while it was read",
                                                     (checkpoint / asset.name).string(), text.size(), asset.bytes));

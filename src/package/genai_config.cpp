@@ -7,7 +7,7 @@
 namespace q3vl {
 namespace {
 
-const ValueInfo& find(const std::vector<ValueInfo>& values, std::string_view name) {
+const ValueInfo& value_called(const std::vector<ValueInfo>& values, std::string_view name) {
   const auto found = std::find_if(values.begin(), values.end(), [&](const ValueInfo& v) { return v.name == name; });
   if (found == values.end()) throw Error(ErrorKind::internal, fmt::format("the graph has no value {}", name));
   return *found;
@@ -30,7 +30,7 @@ OrderedJson own_names(const std::vector<ValueInfo>& values) {
 }
 
 OrderedJson decoder(const Graph& text, const ModelConfig& model) {
-  const ValueInfo& past = find(text.inputs(), "past_key_values.0.key");  // [batch, kv_heads, past, head_dim]
+  const ValueInfo& past = value_called(text.inputs(), "past_key_values.0.key");  // [batch, kv_heads, past, head_dim]
   const auto layers = std::count_if(text.inputs().begin(), text.inputs().end(), [](const ValueInfo& v) {
     return v.name.starts_with("past_key_values.") && v.name.ends_with(".key");
   });
@@ -73,8 +73,8 @@ OrderedJson embedding(const Graph& graph) {
 OrderedJson genai_config(const PackageGraphs& graphs, const ModelConfig& model, const GenerationConfig& generation,
                          std::int64_t max_length) {
   const bool pictures = graphs.vision != nullptr;
-  OrderedJson document;
-  OrderedJson& m = document["model"];
+  OrderedJson document = OrderedJson::object();
+  OrderedJson& m = object_in(document, "model");
   m["type"] = pictures ? "qwen3_vl" : "qwen3";
   m["bos_token_id"] = generation.bos_token_id;
   m["eos_token_id"] = generation.eos_token_ids;
@@ -84,7 +84,7 @@ OrderedJson genai_config(const PackageGraphs& graphs, const ModelConfig& model, 
     m["video_token_id"] = *model.video_token_id;
     m["vision_start_token_id"] = *model.vision_start_token_id;
   }
-  m["vocab_size"] = size_at(find(graphs.text->outputs(), "logits"), 2);
+  m["vocab_size"] = size_at(value_called(graphs.text->outputs(), "logits"), 2);
   m["context_length"] = model.text.max_position_embeddings;
   m["decoder"] = decoder(*graphs.text, model);
   if (pictures) {

@@ -13,7 +13,7 @@
 namespace q3vl {
 namespace {
 
-enum class Kind {
+enum class KeyKind {
   text,
   integer,          ///< 32 bits
   integers,         ///< one, or an array of them
@@ -27,7 +27,7 @@ enum class Kind {
 
 struct Key {
   std::string_view name;
-  Kind kind;
+  KeyKind kind;
   bool required = false;
   std::vector<Key> keys = {};  ///< of an object
 };
@@ -35,97 +35,97 @@ struct Key {
 constexpr bool kRequired = true;
 
 const std::vector<Key>& session_option_keys() {
-  static const std::vector<Key> keys{{"log_id", Kind::text},
-                                     {"enable_profiling", Kind::text},
-                                     {"intra_op_num_threads", Kind::integer},
-                                     {"inter_op_num_threads", Kind::integer},
-                                     {"log_severity_level", Kind::integer},
-                                     {"log_verbosity_level", Kind::integer},
-                                     {"enable_cpu_mem_arena", Kind::boolean},
-                                     {"enable_mem_pattern", Kind::boolean},
-                                     {"graph_optimization_level", Kind::text},
-                                     {"custom_ops_library", Kind::text},
-                                     {"provider_options", Kind::providers}};
+  static const std::vector<Key> keys{{"log_id", KeyKind::text},
+                                     {"enable_profiling", KeyKind::text},
+                                     {"intra_op_num_threads", KeyKind::integer},
+                                     {"inter_op_num_threads", KeyKind::integer},
+                                     {"log_severity_level", KeyKind::integer},
+                                     {"log_verbosity_level", KeyKind::integer},
+                                     {"enable_cpu_mem_arena", KeyKind::boolean},
+                                     {"enable_mem_pattern", KeyKind::boolean},
+                                     {"graph_optimization_level", KeyKind::text},
+                                     {"custom_ops_library", KeyKind::text},
+                                     {"provider_options", KeyKind::providers}};
   return keys;
 }
 
 Key decoder_keys(bool multimodal) {
   return {"decoder",
-          Kind::object,
+          KeyKind::object,
           kRequired,
-          {{"filename", Kind::text, kRequired},
-           {"head_size", Kind::integer, kRequired},
-           {"hidden_size", Kind::integer, kRequired},
-           {"num_attention_heads", Kind::integer, kRequired},
-           {"num_hidden_layers", Kind::integer, kRequired},
-           {"num_key_value_heads", Kind::integer, kRequired},
-           {"session_options", Kind::session_options},
-           {"run_options", Kind::texts},
+          {{"filename", KeyKind::text, kRequired},
+           {"head_size", KeyKind::integer, kRequired},
+           {"hidden_size", KeyKind::integer, kRequired},
+           {"num_attention_heads", KeyKind::integer, kRequired},
+           {"num_hidden_layers", KeyKind::integer, kRequired},
+           {"num_key_value_heads", KeyKind::integer, kRequired},
+           {"session_options", KeyKind::session_options},
+           {"run_options", KeyKind::texts},
            {"inputs",
-            Kind::object,
+            KeyKind::object,
             kRequired,
-            {{"input_ids", Kind::text, !multimodal},
-             {"inputs_embeds", Kind::text, multimodal},
-             {"attention_mask", Kind::text},
-             {"position_ids", Kind::text},
-             {"past_key_names", Kind::text, kRequired},
-             {"past_value_names", Kind::text, kRequired}}},
+            {{"input_ids", KeyKind::text, !multimodal},
+             {"inputs_embeds", KeyKind::text, multimodal},
+             {"attention_mask", KeyKind::text},
+             {"position_ids", KeyKind::text},
+             {"past_key_names", KeyKind::text, kRequired},
+             {"past_value_names", KeyKind::text, kRequired}}},
            {"outputs",
-            Kind::object,
+            KeyKind::object,
             kRequired,
-            {{"logits", Kind::text, kRequired},
-             {"present_key_names", Kind::text, kRequired},
-             {"present_value_names", Kind::text, kRequired}}}}};
+            {{"logits", KeyKind::text, kRequired},
+             {"present_key_names", KeyKind::text, kRequired},
+             {"present_value_names", KeyKind::text, kRequired}}}}};
 }
 
 Key embedding_keys() {
   return {"embedding",
-          Kind::object,
+          KeyKind::object,
           kRequired,
-          {{"filename", Kind::text, kRequired},
-           {"session_options", Kind::session_options},
-           {"run_options", Kind::texts},
+          {{"filename", KeyKind::text, kRequired},
+           {"session_options", KeyKind::session_options},
+           {"run_options", KeyKind::texts},
            {"inputs",
-            Kind::object,
+            KeyKind::object,
             kRequired,
-            {{"input_ids", Kind::text, kRequired}, {"image_features", Kind::text, kRequired}}},
-           {"outputs", Kind::object, kRequired, {{"inputs_embeds", Kind::text, kRequired}}}}};
+            {{"input_ids", KeyKind::text, kRequired}, {"image_features", KeyKind::text, kRequired}}},
+           {"outputs", KeyKind::object, kRequired, {{"inputs_embeds", KeyKind::text, kRequired}}}}};
 }
 
 Key vision_keys() {
   return {"vision",
-          Kind::object,
+          KeyKind::object,
           kRequired,
-          {{"filename", Kind::text, kRequired},
-           {"config_filename", Kind::text, kRequired},
-           {"spatial_merge_size", Kind::integer, kRequired},
-           {"patch_size", Kind::integer},
-           {"window_size", Kind::integer},
-           {"tokens_per_second", Kind::number},
-           {"session_options", Kind::session_options},
-           {"run_options", Kind::texts},
+          {{"filename", KeyKind::text, kRequired},
+           {"config_filename", KeyKind::text, kRequired},
+           {"spatial_merge_size", KeyKind::integer, kRequired},
+           {"patch_size", KeyKind::integer},
+           {"window_size", KeyKind::integer},
+           {"tokens_per_second", KeyKind::number},
+           {"session_options", KeyKind::session_options},
+           {"run_options", KeyKind::texts},
            {"inputs",
-            Kind::object,
+            KeyKind::object,
             kRequired,
-            {{"pixel_values", Kind::text, kRequired}, {"image_grid_thw", Kind::text, kRequired}}},
-           {"outputs", Kind::object, kRequired, {{"image_features", Kind::text, kRequired}}}}};
+            {{"pixel_values", KeyKind::text, kRequired}, {"image_grid_thw", KeyKind::text, kRequired}}},
+           {"outputs", KeyKind::object, kRequired, {{"image_features", KeyKind::text, kRequired}}}}};
 }
 
 Key model_keys(bool multimodal) {
   Key model{"model",
-            Kind::object,
+            KeyKind::object,
             kRequired,
-            {{"type", Kind::text, kRequired},
-             {"tokenizer_dir", Kind::text},
-             {"vocab_size", Kind::integer, kRequired},
-             {"context_length", Kind::integer, kRequired},
-             {"bos_token_id", Kind::integer},
-             {"eos_token_id", Kind::integers, kRequired},
-             {"pad_token_id", Kind::integer, kRequired}}};
+            {{"type", KeyKind::text, kRequired},
+             {"tokenizer_dir", KeyKind::text},
+             {"vocab_size", KeyKind::integer, kRequired},
+             {"context_length", KeyKind::integer, kRequired},
+             {"bos_token_id", KeyKind::integer},
+             {"eos_token_id", KeyKind::integers, kRequired},
+             {"pad_token_id", KeyKind::integer, kRequired}}};
   model.keys.push_back(decoder_keys(multimodal));
   if (multimodal) {
     for (const std::string_view id : {"image_token_id", "video_token_id", "vision_start_token_id"})
-      model.keys.push_back({id, Kind::integer, kRequired});
+      model.keys.push_back({id, KeyKind::integer, kRequired});
     model.keys.push_back(embedding_keys());
     model.keys.push_back(vision_keys());
   }
@@ -134,25 +134,25 @@ Key model_keys(bool multimodal) {
 
 Key search_keys() {
   return {"search",
-          Kind::object,
+          KeyKind::object,
           kRequired,
-          {{"min_length", Kind::integer},
-           {"max_length", Kind::integer, kRequired},
-           {"batch_size", Kind::integer},
-           {"num_beams", Kind::integer},
-           {"num_return_sequences", Kind::integer},
-           {"top_k", Kind::integer},
-           {"top_p", Kind::number},
-           {"temperature", Kind::number},
-           {"repetition_penalty", Kind::number},
-           {"length_penalty", Kind::number},
-           {"diversity_penalty", Kind::number},
-           {"no_repeat_ngram_size", Kind::integer},
-           {"random_seed", Kind::integer},
-           {"chunk_size", Kind::number},
-           {"do_sample", Kind::boolean},
-           {"past_present_share_buffer", Kind::boolean},
-           {"early_stopping", Kind::boolean}}};
+          {{"min_length", KeyKind::integer},
+           {"max_length", KeyKind::integer, kRequired},
+           {"batch_size", KeyKind::integer},
+           {"num_beams", KeyKind::integer},
+           {"num_return_sequences", KeyKind::integer},
+           {"top_k", KeyKind::integer},
+           {"top_p", KeyKind::number},
+           {"temperature", KeyKind::number},
+           {"repetition_penalty", KeyKind::number},
+           {"length_penalty", KeyKind::number},
+           {"diversity_penalty", KeyKind::number},
+           {"no_repeat_ngram_size", KeyKind::integer},
+           {"random_seed", KeyKind::integer},
+           {"chunk_size", KeyKind::number},
+           {"do_sample", KeyKind::boolean},
+           {"past_present_share_buffer", KeyKind::boolean},
+           {"early_stopping", KeyKind::boolean}}};
 }
 
 bool is_integer(const Json& value) {
@@ -162,9 +162,9 @@ bool is_integer(const Json& value) {
          number <= std::numeric_limits<std::int32_t>::max();
 }
 
-class Checker {
+class KeyChecker {
  public:
-  Checker(std::string type, Findings& findings) : type_(std::move(type)), findings_(&findings) {}
+  KeyChecker(std::string type, Findings& findings) : type_(std::move(type)), findings_(&findings) {}
 
   bool reliable() const { return reliable_; }
 
@@ -188,34 +188,34 @@ class Checker {
  private:
   void check(const std::string& path, const Json& value, const Key& key) {
     switch (key.kind) {
-      case Kind::text:
+      case KeyKind::text:
         expect(path, value, value.is_string(), "a string");
         break;
-      case Kind::integer:
+      case KeyKind::integer:
         expect(path, value, is_integer(value), "an integer of 32 bits");
         break;
-      case Kind::integers:
+      case KeyKind::integers:
         expect(path, value,
                is_integer(value) ||
                    (value.is_array() && !value.empty() && std::all_of(value.begin(), value.end(), is_integer)),
                "an integer of 32 bits or an array of them");
         break;
-      case Kind::number:
+      case KeyKind::number:
         expect(path, value, value.is_number(), "a number");
         break;
-      case Kind::boolean:
+      case KeyKind::boolean:
         expect(path, value, value.is_boolean(), "true or false");
         break;
-      case Kind::texts:
+      case KeyKind::texts:
         texts(path, value);
         break;
-      case Kind::session_options:
+      case KeyKind::session_options:
         session_options(path, value);
         break;
-      case Kind::providers:
+      case KeyKind::providers:
         providers(path, value);
         break;
-      case Kind::object:
+      case KeyKind::object:
         object(path, value, key.keys);
         break;
     }
@@ -273,7 +273,7 @@ bool check_genai_config_keys(const Json& document, Findings& findings) {
     findings.add(kGenaiConfigFile, fmt::format(R"(model.type is "{}", expected "qwen3_vl" or "qwen3")", type));
     return false;
   }
-  Checker checker(type, findings);
+  KeyChecker checker(type, findings);
   checker.object("", document, {model_keys(type == "qwen3_vl"), search_keys()});
   return checker.reliable();
 }

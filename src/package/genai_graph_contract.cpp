@@ -107,9 +107,9 @@ class GraphReader {
   bool complete_ = true;
 };
 
-class Checker {
+class GraphChecker {
  public:
-  Checker(const Json& model, const GraphFiles& graphs, const std::optional<PatchSizes>& sizes, Findings& findings)
+  GraphChecker(const Json& model, const GraphFiles& graphs, const std::optional<PatchSizes>& sizes, Findings& findings)
       : model_(&model), graphs_(&graphs), sizes_(sizes), findings_(&findings) {}
 
   void check() {
@@ -249,10 +249,11 @@ class Checker {
     if (grid != nullptr && static_size(*grid, 1) != 3)
       graph.add(fmt::format("image_grid_thw is {}, expected [images, 3]", to_text(*grid)));
     if (pixels != nullptr && sizes_) {
-      const std::int64_t patch = 3 * sizes_->temporal_patch_size * sizes_->patch_size * sizes_->patch_size;
-      if (last_size(*pixels) != patch)
+      const auto patch =
+          checked_element_count({3, sizes_->temporal_patch_size, sizes_->patch_size, sizes_->patch_size});
+      if (!patch || last_size(*pixels) != patch)
         graph.add(fmt::format("{} is {}, expected a last size of {}, which the image transforms make", pixels->name,
-                              to_text(*pixels), patch));
+                              to_text(*pixels), patch ? std::to_string(*patch) : "more than 2^63"));
     }
     const ValueInfo* made = graph.output(name("vision", "outputs", "image_features"), kFloats, 2);
     expect_same_width(graph, made, embeds);
@@ -283,7 +284,7 @@ class Checker {
 
 void check_genai_graphs(const Json& model, const GraphFiles& graphs, const std::optional<PatchSizes>& sizes,
                         Findings& findings) {
-  Checker(model, graphs, sizes, findings).check();
+  GraphChecker(model, graphs, sizes, findings).check();
 }
 
 }  // namespace q3vl

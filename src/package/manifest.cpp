@@ -31,7 +31,7 @@ std::string_view layout_of(const Encoding& encoding) {
 /// How the weights of one role are encoded and laid out, how many there are and what they take. Where a role has
 /// several encodings, each is told with its share.
 OrderedJson role_of(const std::vector<RoleSize>& sizes) {
-  OrderedJson role;
+  OrderedJson role = OrderedJson::object();
   OrderedJson encodings = OrderedJson::object();
   std::vector<std::string> names;
   const auto add = [](OrderedJson& sum, std::uint64_t more) {
@@ -40,8 +40,8 @@ OrderedJson role_of(const std::vector<RoleSize>& sizes) {
   for (const RoleSize& size : sizes) {
     const std::string name = to_string(size.encoding);
     if (std::ranges::find(names, name) == names.end()) names.push_back(name);
-    add(encodings[name]["weights"], static_cast<std::uint64_t>(size.weights));
-    add(encodings[name]["bytes"], size.bytes);
+    add(object_in(encodings, name)["weights"], static_cast<std::uint64_t>(size.weights));
+    add(object_in(encodings, name)["bytes"], size.bytes);
   }
   role["encoding"] = fmt::format("{}", fmt::join(names, ", "));
   const Encoding& encoding = sizes.front().encoding;
@@ -58,10 +58,10 @@ OrderedJson role_of(const std::vector<RoleSize>& sizes) {
   }
   for (const RoleSize& size : sizes) {
     const auto weights = static_cast<std::uint64_t>(size.weights);
-    for (const DataType type : size.types) add(role["types"][std::string(name_of(type))], weights);
+    for (const DataType type : size.types) add(object_in(role, "types")[std::string(name_of(type))], weights);
     add(role["weights"], weights);
     add(role["bytes"], size.bytes);
-    add(role["files"][size.file], size.bytes);
+    add(object_in(role, "files")[size.file], size.bytes);
   }
   return role;
 }
@@ -99,9 +99,9 @@ std::string unknown_sha256() {
 }
 
 OrderedJson manifest(const ManifestInputs& inputs) {
-  OrderedJson document;
+  OrderedJson document = OrderedJson::object();
   document["format"] = kManifestFormat;
-  for (const auto& [name, version] : inputs.versions) document["versions"][name] = version;
+  for (const auto& [name, version] : inputs.versions) object_in(document, "versions")[name] = version;
   document["onnx"] = {{"opset", kOpset}, {"ir_version", kIrVersion}};
   document["recipe_name"] = std::filesystem::path(inputs.recipe.name).stem().string();
   document["recipe"] = inputs.recipe.to_json();

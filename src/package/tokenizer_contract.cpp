@@ -16,14 +16,20 @@ namespace {
 constexpr const char* kTokenizer = "tokenizer.json";
 constexpr const char* kTokenizerConfig = "tokenizer_config.json";
 
+/// A name that no file can have is one of a file that is not there.
+bool is_file(const std::filesystem::path& path) {
+  std::error_code error;
+  return std::filesystem::is_regular_file(path, error);
+}
+
 /// The document, or nothing and a finding. The file must be an object.
 std::optional<Json> read_object(const std::filesystem::path& folder, const char* name, Findings& findings) {
-  if (!std::filesystem::is_regular_file(folder / name)) {
+  if (!is_file(folder / name)) {
     findings.add(name, "is missing");
     return std::nullopt;
   }
   try {
-    Json document = read_json_file(folder / name);
+    Json document = read_json_file(folder / name, kTokenizerJson);
     if (document.is_object()) return document;
     findings.add(name, fmt::format("is {}, expected an object", describe(document)));
   } catch (const Error& error) {
@@ -90,8 +96,8 @@ class TokenIds {
 
 bool has_chat_template(const std::filesystem::path& folder, const std::optional<Json>& config) {
   if (config && config->contains("chat_template")) return true;
-  if (std::filesystem::is_regular_file(folder / "chat_template.jinja")) return true;
-  if (!std::filesystem::is_regular_file(folder / "chat_template.json")) return false;
+  if (is_file(folder / "chat_template.jinja")) return true;
+  if (!is_file(folder / "chat_template.json")) return false;
   try {
     const Json document = read_json_file(folder / "chat_template.json");
     return document.is_object() && document.contains("chat_template") && document["chat_template"].is_string();
@@ -102,23 +108,24 @@ bool has_chat_template(const std::filesystem::path& folder, const std::optional<
 
 }  // namespace
 
+void check_special_tokens(const Json& tokenizer, const Json* config, const Json& model, Findings& findings) {
+  const TokenIds ids(model, special_tokens(tokenizer), findings);
+  if (model.contains("vision")) {
+    ids.expect("<|image_pad|>", "image_token_id");
+    ids.expect("<|video_pad|>", "video_token_id");
+    ids.expect("<|vision_start|>", "vision_start_token_id");
+    ids.find("<|vision_end|>");  // the processor looks for it by its name alone
+  }
+  if (config == nullptr) return;
+  for (const auto& [name, key] : {std::pair{"bos_token", "bos_token_id"}, std::pair{"eos_token", "eos_token_id"},
+                                  std::pair{"pad_token", "pad_token_id"}})
+    if (const auto token = named_token(*config, name)) ids.expect(*token, key);
+}
+
 void check_tokenizer(const std::filesystem::path& folder, const Json& model, Findings& findings) {
   const std::optional<Json> tokenizer = read_object(folder, kTokenizer, findings);
   const std::optional<Json> config = read_object(folder, kTokenizerConfig, findings);
-  if (tokenizer) {
-    const TokenIds ids(model, special_tokens(*tokenizer), findings);
-    if (model.contains("vision")) {
-      ids.expect("<|image_pad|>", "image_token_id");
-      ids.expect("<|video_pad|>", "video_token_id");
-      ids.expect("<|vision_start|>", "vision_start_token_id");
-      ids.find("<|vision_end|>");  // the processor looks for it by its name alone
-    }
-    if (config) {
-      for (const auto& [name, key] : {std::pair{"bos_token", "bos_token_id"}, std::pair{"eos_token", "eos_token_id"},
-                                      std::pair{"pad_token", "pad_token_id"}})
-        if (const auto token = named_token(*config, name)) ids.expect(*token, key);
-    }
-  }
+  if (tokenizer) check_special_tokens(*tokenizer, config ? &*config : nullptr, model, findings);
   if (!has_chat_template(folder, config))
     findings.add(
         kTokenizerConfig,

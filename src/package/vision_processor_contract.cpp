@@ -10,11 +10,11 @@
 namespace q3vl {
 namespace {
 
-enum class Kind { text, integer, one, number, numbers };
+enum class AttrKind { text, integer, one, number, numbers };
 
 struct Attr {
   std::string_view name;
-  Kind kind;
+  AttrKind kind;
   bool required = true;
 };
 
@@ -26,23 +26,27 @@ struct Transform {
 
 const std::vector<Transform>& transforms() {
   static const std::vector<Transform> all{
-      {"DecodeImage", true, {{"color_space", Kind::text}}},
+      {"DecodeImage", true, {{"color_space", AttrKind::text}}},
       {"ConvertRGB", false, {}},
       {"Resize",
        true,
-       {{"width", Kind::integer},
-        {"height", Kind::integer},
-        {"smart_resize", Kind::one},
-        {"min_pixels", Kind::integer},
-        {"max_pixels", Kind::integer},
-        {"patch_size", Kind::integer},
-        {"merge_size", Kind::integer},
-        {"interpolation", Kind::text, false}}},
-      {"Rescale", true, {{"rescale_factor", Kind::number}}},
-      {"Normalize", true, {{"mean", Kind::numbers}, {"std", Kind::numbers}, {"qwen3_vl", Kind::one, false}}},
+       {{"width", AttrKind::integer},
+        {"height", AttrKind::integer},
+        {"smart_resize", AttrKind::one},
+        {"min_pixels", AttrKind::integer},
+        {"max_pixels", AttrKind::integer},
+        {"patch_size", AttrKind::integer},
+        {"merge_size", AttrKind::integer},
+        {"interpolation", AttrKind::text, false}}},
+      {"Rescale", true, {{"rescale_factor", AttrKind::number}}},
+      {"Normalize",
+       true,
+       {{"mean", AttrKind::numbers}, {"std", AttrKind::numbers}, {"qwen3_vl", AttrKind::one, false}}},
       {"PatchImage",
        true,
-       {{"patch_size", Kind::integer}, {"temporal_patch_size", Kind::integer}, {"merge_size", Kind::integer}}}};
+       {{"patch_size", AttrKind::integer},
+        {"temporal_patch_size", AttrKind::integer},
+        {"merge_size", AttrKind::integer}}}};
   return all;
 }
 
@@ -50,42 +54,42 @@ bool is_positive(const Json& value) {
   return value.is_number_integer() && value.get<std::int64_t>() > 0;
 }
 
-bool holds(const Json& value, Kind kind) {
+bool holds(const Json& value, AttrKind kind) {
   switch (kind) {
-    case Kind::text:
+    case AttrKind::text:
       return value.is_string();
-    case Kind::integer:
+    case AttrKind::integer:
       return is_positive(value);
-    case Kind::one:
+    case AttrKind::one:
       return value.is_number_integer() && value.get<std::int64_t>() == 1;
-    case Kind::number:
+    case AttrKind::number:
       return value.is_number_float();
-    case Kind::numbers:
+    case AttrKind::numbers:
       return value.is_array() && value.size() == 3 &&
              std::all_of(value.begin(), value.end(), [](const Json& item) { return item.is_number_float(); });
   }
   return false;
 }
 
-std::string_view expected(Kind kind) {
+std::string_view expected(AttrKind kind) {
   switch (kind) {
-    case Kind::text:
+    case AttrKind::text:
       return "a string";
-    case Kind::integer:
+    case AttrKind::integer:
       return "an integer of 1 or more";
-    case Kind::one:
+    case AttrKind::one:
       return "1";
-    case Kind::number:
+    case AttrKind::number:
       return "a number with a decimal point";
-    case Kind::numbers:
+    case AttrKind::numbers:
       return "three numbers with decimal points";
   }
   return "";
 }
 
-class Checker {
+class TransformChecker {
  public:
-  Checker(std::string file, Findings& findings) : file_(std::move(file)), findings_(&findings) {}
+  TransformChecker(std::string file, Findings& findings) : file_(std::move(file)), findings_(&findings) {}
 
   PatchSizes check(const Json& document) {
     const std::size_t before = findings_->size();
@@ -194,7 +198,7 @@ class Checker {
 }  // namespace
 
 PatchSizes check_vision_processor(const Json& document, const std::string& file, Findings& findings) {
-  return Checker(file, findings).check(document);
+  return TransformChecker(file, findings).check(document);
 }
 
 }  // namespace q3vl

@@ -54,6 +54,7 @@ CalibrateReport calibrate(const CalibrateRequest& request, const ExportObserver&
                                                              "layers"});
                                         },
                                     .warning = observer.warning});
+  model.checkpoint->expect_unchanged();
   throw_if_interrupted();
   draft.commit();
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <system_error>
 
 #include "calibration/calibration_data.h"
 #include "checkpoint/checkpoint_writing.h"
@@ -20,13 +19,6 @@ constexpr const char* kStateFormat = "qwen3vl-export calibration state 1";
 
 [[noreturn]] void fail(const fs::path& path, const std::string& message) {
   throw Error(ErrorKind::output, fmt::format("{}: {}", path.string(), message));
-}
-
-void rename_durably(const fs::path& from, const fs::path& to) {
-  std::error_code error;
-  fs::rename(from, to, error);
-  if (error) fail(to, fmt::format("cannot rename {} to it: {}", from.string(), error.message()));
-  sync_folder(fs::absolute(to).parent_path());
 }
 
 std::string hidden_name(std::size_t prompt) {

@@ -13,7 +13,7 @@ namespace q3vl {
 namespace {
 
 constexpr std::size_t kMaxListed = 20;
-constexpr std::uint64_t kBytesAtOnce = 4U << 20;
+constexpr std::uint64_t kBytesToCompare = 4U << 20;
 
 /// "a; b; c", and how many more there are.
 std::string listed(const std::vector<std::string>& sentences) {
@@ -26,11 +26,11 @@ std::string listed(const std::vector<std::string>& sentences) {
 
 bool equal_bytes(const Checkpoint& checkpoint, const TensorInfo& a, const TensorInfo& b) {
   if (a.type != b.type || a.shape != b.shape) return false;
-  std::vector<std::byte> bytes_a(kBytesAtOnce);
-  std::vector<std::byte> bytes_b(kBytesAtOnce);
-  for (std::uint64_t begin = 0; begin < a.bytes; begin += kBytesAtOnce) {
+  std::vector<std::byte> bytes_a(kBytesToCompare);
+  std::vector<std::byte> bytes_b(kBytesToCompare);
+  for (std::uint64_t begin = 0; begin < a.bytes; begin += kBytesToCompare) {
     throw_if_interrupted();
-    const std::size_t count = std::min(kBytesAtOnce, a.bytes - begin);
+    const std::size_t count = std::min(kBytesToCompare, a.bytes - begin);
     bytes_a.resize(count);
     bytes_b.resize(count);
     checkpoint.shards()[a.shard].read_at(a.offset + begin, bytes_a);

@@ -45,7 +45,7 @@ ExportReport export_package(const ExportRequest& request, const ExportObserver& 
   ExportReport report{.files = plan.files(), .seconds = 0, .peak_memory_bytes = 0};
   std::uint64_t bytes = 0;
   for (const ExportedFile& file : report.files) bytes += file.bytes;
-  folder.require_free_space(bytes);
+  folder.require_room(report.files);
   std::optional<Calibration> calibration = obtain_calibration(request, plan, observer);
 
   const int threads = encoding_threads(request.threads);
@@ -67,6 +67,7 @@ ExportReport export_package(const ExportRequest& request, const ExportObserver& 
   WrittenData written = writer.write(source, threads, [&](std::uint64_t done) {
     observer.progress({done, total, "encoded", ""});
   });
+  plan.checkpoint->expect_unchanged();
   if (!request.allow_nonfinite) expect_finite(written.nonfinite, *plan.checkpoint);
   if (!written.nonfinite.empty()) observer.warning(describe(written.nonfinite));
   sha256.merge(written.sha256);

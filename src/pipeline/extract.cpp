@@ -25,7 +25,7 @@
 namespace q3vl {
 namespace {
 
-constexpr std::uint64_t kBytesAtOnce = 8U << 20;
+constexpr std::uint64_t kBytesToCopy = 8U << 20;
 
 /// What tells one module from the other.
 struct Module {
@@ -194,10 +194,10 @@ ExportReport extract_module(const ExtractRequest& request, const ExportObserver&
   OutputFolder folder(request.output, request.checkpoint, request.force, "checkpoint");
   std::uint64_t bytes = 0;
   for (const ExportedFile& file : report.files) bytes += file.bytes;
-  folder.require_free_space(bytes);
+  folder.require_room(report.files);
   observer.detail(fmt::format("{} bytes of tensors to copy, {} bytes to write", plan.tensor_bytes, bytes));
 
-  std::vector<std::byte> buffer(kBytesAtOnce);
+  std::vector<std::byte> buffer(kBytesToCopy);
   std::uint64_t done = 0;
   for (const Shard& shard : plan.shards)
     listed[shard.name].sha256 = write_shard(*model.checkpoint, shard, folder.path(), buffer, [&](std::uint64_t count) {
@@ -211,6 +211,7 @@ ExportReport extract_module(const ExtractRequest& request, const ExportObserver&
   for (const auto& [name, sha256] : copy_assets(request.checkpoint, plan.assets, folder.path()))
     listed[name].sha256 = sha256;
   write_text_file(folder.path() / kManifestFile, manifest_text());
+  model.checkpoint->expect_unchanged();
   throw_if_interrupted();
   folder.commit();
 

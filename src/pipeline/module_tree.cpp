@@ -8,17 +8,17 @@
 namespace q3vl {
 namespace {
 
-struct Node {
-  std::map<std::string, std::unique_ptr<Node>, std::less<>> children;
+struct NameNode {
+  std::map<std::string, std::unique_ptr<NameNode>, std::less<>> children;
   std::map<std::string, const TensorInfo*, std::less<>> tensors;
 };
 
-void insert(Node& root, const TensorInfo& tensor) {
-  Node* node = &root;
+void insert(NameNode& root, const TensorInfo& tensor) {
+  NameNode* node = &root;
   std::string_view rest = tensor.name;
   for (auto dot = rest.find('.'); dot != std::string_view::npos; dot = rest.find('.')) {
     auto& child = node->children[std::string(rest.substr(0, dot))];
-    if (!child) child = std::make_unique<Node>();
+    if (!child) child = std::make_unique<NameNode>();
     node = child.get();
     rest.remove_prefix(dot + 1);
   }
@@ -72,7 +72,7 @@ std::vector<InspectedModule> fold(const std::map<std::int64_t, InspectedModule>&
   return folded;
 }
 
-InspectedModule to_module(const Node& node) {
+InspectedModule to_module(const NameNode& node) {
   InspectedModule module;
   for (const auto& [name, tensor] : node.tensors) {
     const std::string type(name_of(tensor->type));
@@ -98,7 +98,7 @@ InspectedModule to_module(const Node& node) {
 }  // namespace
 
 InspectedModule module_tree(const Checkpoint& checkpoint) {
-  Node root;
+  NameNode root;
   for (const auto& [name, tensor] : checkpoint.tensors()) insert(root, tensor);
   return to_module(root);
 }

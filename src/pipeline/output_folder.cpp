@@ -2,16 +2,20 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
+#include <climits>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <new>
 #include <ranges>
 #include <system_error>
 
-#include "base/file.h"
 #include "base/json.h"
 #include "package/genai_config.h"
 #include "package/manifest.h"
@@ -23,18 +27,42 @@ namespace fs = std::filesystem;
 
 // Tells a folder of this program from one that only happens to end in ".partial"; locked while a run writes.
 constexpr const char* kMarker = ".qwen3vl-export-in-progress";
+constexpr const char* kSuffix = ".partial";
 
 [[noreturn]] void fail(const fs::path& path, const std::string& message) {
   throw Error(ErrorKind::output, fmt::format("{}: {}", path.string(), message));
 }
 
+[[noreturn]] void fail(const fs::path& path, std::string_view action, int error) {
+  fail(path, fmt::format("cannot {}: {}", action, os_reason(path, error)));
+}
+
+void expect_done(const std::error_code& error, const fs::path& path, std::string_view action) {
+  if (error) fail(path, action, error.value());
+}
+
 fs::path absolute_folder(const fs::path& path) {
-  const fs::path full = fs::weakly_canonical(fs::absolute(path));
+  std::error_code error;
+  fs::path full = fs::absolute(path, error);
+  if (!error) full = fs::weakly_canonical(full, error);
+  expect_done(error, path, "find the folder");
   return full.has_filename() ? full : full.parent_path();
 }
 
 bool contains(const fs::path& folder, const fs::path& path) {
   return std::mismatch(folder.begin(), folder.end(), path.begin(), path.end()).first == folder.end();
+}
+
+/// Of the path itself, should it be a link. "not found" is a type.
+fs::file_type type_of(const fs::path& path) {
+  std::error_code error;
+  const fs::file_type type = fs::symlink_status(path, error).type();
+  if (type == fs::file_type::none) fail(path, "examine", error.value());
+  return type;
+}
+
+bool is_there(const fs::path& path) {
+  return type_of(path) != fs::file_type::not_found;
 }
 
 /// Whether the folder has a manifest.json of this program: of a package or of an extracted checkpoint.
@@ -48,81 +76,212 @@ bool is_ours(const fs::path& folder) {
   }
 }
 
+/// Whether another file system begins here, or a part of this one that is mounted by itself.
+bool is_mount_point(const fs::path& folder) {
+  struct statx status {};
+  if (::statx(AT_FDCWD, folder.c_str(), 0, 0, &status) != 0) fail(folder, "examine", errno);
+  if ((status.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0) return true;
+  struct statx above {};
+  if (::statx(AT_FDCWD, folder.parent_path().c_str(), 0, 0, &above) != 0) fail(folder.parent_path(), "examine", errno);
+  return status.stx_dev_major != above.stx_dev_major || status.stx_dev_minor != above.stx_dev_minor;
+}
+
+/// Whether the file system can exchange two folders in one step, tried on two inside `folder`.
+bool can_exchange(const fs::path& folder) {
+  const fs::path one = folder / "one";
+  const fs::path other = folder / "other";
+  for (const fs::path& path : {one, other})
+    if (::mkdir(path.c_str(), 0777) != 0) fail(path, "create the folder", errno);
+  const bool done = ::renameat2(AT_FDCWD, one.c_str(), AT_FDCWD, other.c_str(), RENAME_EXCHANGE) == 0;
+  const int reason = errno;
+  for (const fs::path& path : {one, other})
+    if (::rmdir(path.c_str()) != 0) fail(path, "remove", errno);
+  if (!done && reason != EINVAL && reason != ENOSYS && reason != EOPNOTSUPP) fail(one, "rename", reason);
+  return done;
+}
+
+/// https://reproducible-builds.org/specs/source-date-epoch
+std::optional<std::int64_t> source_date() {
+  const char* text = std::getenv("SOURCE_DATE_EPOCH");  // NOLINT(concurrency-mt-unsafe): nothing here sets variables
+  if (text == nullptr || *text == '\0') return std::nullopt;
+  std::int64_t seconds = 0;
+  const char* const last = text + std::strlen(text);
+  const auto [end, error] = std::from_chars(text, last, seconds);
+  if (error != std::errc() || end != last || seconds < 0)
+    throw Error(ErrorKind::usage,
+                fmt::format("SOURCE_DATE_EPOCH is \"{}\", expected whole seconds since 1970, as in 1700000000", text));
+  return seconds;
+}
+
 }  // namespace
 
 OutputFolder::OutputFolder(const fs::path& output, const fs::path& checkpoint, bool force, std::string what)
-    : output_(absolute_folder(output)), partial_(output_.string() + ".partial"), what_(std::move(what)) {
+    : output_(absolute_folder(output)),
+      partial_(output_.string() + kSuffix),
+      what_(std::move(what)),
+      time_(source_date()) {
   const fs::path source = absolute_folder(checkpoint);
   if (contains(output_, source) || contains(source, output_))
     fail(output,
          fmt::format("the output folder and the checkpoint {} must not contain each other", checkpoint.string()));
-  if (fs::exists(output_)) {
-    if (!fs::is_directory(output_)) fail(output, "exists and is not a folder");
-    if (!fs::is_empty(output_)) {
+  refuse_unless_free(force);
+  make();
+  try {
+    empty();
+    if (replaces_ && !can_exchange(partial_))
+      fail(output_,
+           fmt::format("its file system cannot exchange two folders in one step, which --force needs to lose neither "
+                       "the old {0} nor the new one; choose another folder, or remove the old {0} first",
+                       what_));
+  } catch (...) {
+    remove();
+    throw;
+  }
+}
+
+/// By all that can be known before.
+void OutputFolder::refuse_unless_free(bool force) {
+  fs::path parent = partial_.parent_path();
+  for (; !is_there(parent); parent = parent.parent_path()) made_.insert(made_.begin(), parent);
+  const auto longest = ::pathconf(parent.c_str(), _PC_NAME_MAX);
+  if (const std::size_t bytes = partial_.filename().string().size();
+      longest > 0 && bytes > static_cast<std::size_t>(longest))
+    fail(output_, fmt::format("its name is too long: it is made under that name and \"{}\", which has {} bytes, and "
+                              "the file system takes {}; choose a shorter name",
+                              kSuffix, bytes, longest));
+  if (is_there(output_)) {
+    if (type_of(output_) != fs::file_type::directory) fail(output_, "exists and is not a folder");
+    if (is_mount_point(output_))
+      fail(output_, fmt::format("is a mount point, and a finished {} is put in place by renaming it, which no mount "
+                                "point can be; choose a folder inside it, such as {}",
+                                what_, (output_ / what_).string()));
+    if (!names_in(output_).empty()) {
       if (!force)
-        fail(output, fmt::format("the output folder is not empty; choose another one, or replace the {} in it with "
-                                 "--force",
-                                 what_));
+        fail(output_, fmt::format("the output folder is not empty; choose another one, or replace the {} in it with "
+                                  "--force",
+                                  what_));
       if (!is_ours(output_))
-        fail(output,
+        fail(output_,
              "--force replaces what this program wrote, but the folder has no manifest.json of it; empty it by hand if "
              "that is meant");
+      replaces_ = true;
     }
   }
-  std::error_code error;
+  if (!is_there(partial_)) return;
   // Without the marker it may be one that a killed run was about to rename, or the one that it had replaced.
-  if (fs::exists(partial_) && !fs::exists(partial_ / kMarker) && !fs::is_empty(partial_) && !is_ours(partial_))
+  if (type_of(partial_) != fs::file_type::directory ||
+      (!is_there(partial_ / kMarker) && !names_in(partial_).empty() && !is_ours(partial_)))
     fail(partial_, "is in the way, and not left behind by this program; move it away");
-  for (fs::path parent = partial_.parent_path(); !fs::exists(parent); parent = parent.parent_path())
-    made_.insert(made_.begin(), parent);
-  fs::create_directories(partial_, error);
-  if (error) {
-    remove();
-    fail(partial_, fmt::format("cannot create the folder: {}", error.message()));
+}
+
+/// The partial folder, the folders above it, and the lock.
+void OutputFolder::make() {
+  std::error_code error;
+  bool fresh = false;
+  for (const fs::path& folder : made_)
+    if (!error) fs::create_directory(folder, error);
+  if (!error) fresh = fs::create_directory(partial_, error);
+  try {
+    expect_done(error, partial_, "create the folder");
+    lock_.emplace(File::open_exclusively(partial_ / kMarker));
+  } catch (...) {
+    // What another run has put something into stays: it is not empty.
+    std::error_code ignored;
+    if (fresh) fs::remove(partial_, ignored);
+    for (const fs::path& folder : made_ | std::views::reverse) fs::remove(folder, ignored);
+    throw;
   }
-  lock_ = ::open((partial_ / kMarker).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (lock_ < 0) {
-    const int reason = errno;
-    remove();
-    fail(partial_, fmt::format("cannot create a file in it: {}", std::generic_category().message(reason)));
-  }
-  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
-    ::close(lock_);
-    committed_ = true;  // it is the other run's to remove
-    fail(partial_, "another run is writing it");
-  }
-  for (const fs::directory_entry& entry : fs::directory_iterator(partial_))
-    if (entry.path().filename() != kMarker) fs::remove_all(entry.path());
+}
+
+/// All but the marker. The manifest goes last, so that a run that is killed here leaves what the next one recognises.
+void OutputFolder::empty() {
+  std::vector<std::string> names = names_in(partial_);
+  std::ranges::partition(names, [](const std::string& name) { return name != kManifestFile; });
+  for (const std::string& name : names)
+    if (name != kMarker) remove_tree(partial_ / name);
 }
 
 OutputFolder::~OutputFolder() {
-  if (!committed_) remove();
-  if (lock_ >= 0) ::close(lock_);
+  if (lock_) remove();
 }
 
 void OutputFolder::remove() {
   std::error_code ignored;  // there is nobody left to tell, and the next run removes what stays
-  fs::remove_all(partial_, ignored);
+  try {
+    empty();
+  } catch (const std::exception&) {
+    return;  // the marker stays with what could not be removed
+  }
+  fs::remove(partial_ / kMarker, ignored);
+  fs::remove(partial_, ignored);
   for (const fs::path& folder : made_ | std::views::reverse) fs::remove(folder, ignored);
 }
 
-void OutputFolder::require_free_space(std::uint64_t bytes) const {
-  const std::uint64_t available = fs::space(partial_).available;
-  if (available < bytes)
-    fail(output_, fmt::format("the {} needs {} bytes, but the disk has {} free", what_, bytes, available));
+void OutputFolder::require_room(const std::vector<ExportedFile>& files) const {
+  const DiskSpace disk = disk_space(partial_);
+  std::uint64_t needed = disk.block_bytes;  // of the folder
+  for (const ExportedFile& file : files) {
+    needed += (file.bytes + disk.block_bytes - 1) / disk.block_bytes * disk.block_bytes;
+    const std::size_t length = (partial_ / file.name).string().size();
+    if (length >= PATH_MAX)
+      fail(output_, fmt::format("its path is too long: that of {} in {} would have {} bytes, and the system takes {}; "
+                                "choose a shorter one",
+                                file.name, partial_.filename().string(), length, PATH_MAX - 1));
+    if (const auto limit = file_size_limit(); limit && file.bytes > *limit)
+      fail(output_, fmt::format("{} needs {} bytes, but the limit on the size of a file is {} bytes here; raise it "
+                                "(ulimit -f unlimited)",
+                                file.name, file.bytes, *limit));
+  }
+  if (disk.bytes < needed)
+    fail(output_, fmt::format("the {} needs {} bytes, but the disk has {} free", what_, needed, disk.bytes));
+  if (disk.files && *disk.files < files.size())
+    fail(output_, fmt::format("the {} needs {} files, but the disk has room for {} more (inodes)", what_, files.size(),
+                              *disk.files));
 }
 
 void OutputFolder::commit() {
-  fs::remove(partial_ / kMarker);
+  if (::unlink((partial_ / kMarker).c_str()) != 0) fail(partial_ / kMarker, "remove", errno);
+  if (time_) {
+    for (const std::string& name : names_in(partial_)) set_time_durably(partial_ / name, *time_);
+    set_time_durably(partial_, *time_);
+  }
   sync_folder(partial_);
-  const bool replaces = fs::exists(output_) && !fs::is_empty(output_);
-  // Exchanged, the old one is never missing: it takes the partial folder's name and is removed from there.
-  const unsigned flags = replaces ? RENAME_EXCHANGE : 0;
-  if (::renameat2(AT_FDCWD, partial_.c_str(), AT_FDCWD, output_.c_str(), flags) != 0)
-    fail(output_, fmt::format("cannot rename {} to it: {}", partial_.string(), std::generic_category().message(errno)));
-  committed_ = true;
-  sync_folder(output_.parent_path());
-  if (replaces) fs::remove_all(partial_);
+  for (const fs::path& folder : made_) sync_folder(folder.parent_path());
+  // Exchanged, the old one is never missing: it takes the partial folder's name and is removed from there. Without
+  // RENAME_EXCHANGE the system refuses when somebody else has put something there.
+  if (::renameat2(AT_FDCWD, partial_.c_str(), AT_FDCWD, output_.c_str(), replaces_ ? RENAME_EXCHANGE : 0) != 0)
+    fail(output_, fmt::format("rename {} to it", partial_.string()), errno);
+  lock_.reset();
+  std::string trouble;
+  try {
+    sync_folder(output_.parent_path());
+    if (replaces_) remove_old();
+    return;
+  } catch (const Error& error) {
+    trouble = error.what();
+  } catch (const std::bad_alloc&) {
+    trouble = "there is no memory to finish with";
+  }
+  lock_.reset();  // the old one stays: after a loss of power it may be the one that has the name
+  fail(output_, fmt::format("the new {} is complete and in place, but {}{}", what_, trouble,
+                            replaces_ ? fmt::format("; the old one is left in {}, which the next run with this output "
+                                                    "removes",
+                                                    partial_.string())
+                                      : ""));
+}
+
+/// Of what was replaced. Locked: another run that comes upon it would take it for its own.
+void OutputFolder::remove_old() {
+  try {
+    lock_.emplace(File::open_exclusively(partial_ / kMarker));
+  } catch (const Error&) {
+    if (is_ours(partial_)) throw;
+    return;  // another run has it already
+  }
+  empty();
+  remove_tree(partial_ / kMarker);
+  remove_tree(partial_);
+  lock_.reset();
 }
 
 }  // namespace q3vl

@@ -4,8 +4,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "base/file.h"
+#include "qwen3vl_export/export.h"
 
 namespace q3vl {
 
@@ -16,7 +20,8 @@ class OutputFolder {
  public:
   /// `what` the folder is to hold, in a word for messages: "package". Throws Error(output) when `output` is in use: not
   /// empty (unless `force` and this program wrote what it holds), inside or around `checkpoint`, or being written by
-  /// another run.
+  /// another run; and where the finished folder could not be put: a mount point, a name too long. Throws Error(usage)
+  /// when SOURCE_DATE_EPOCH is no time.
   OutputFolder(const std::filesystem::path& output, const std::filesystem::path& checkpoint, bool force,
                std::string what);
   ~OutputFolder();
@@ -26,21 +31,29 @@ class OutputFolder {
   /// Where to write.
   const std::filesystem::path& path() const { return partial_; }
 
-  /// Throws Error(output) when the disk has less than `bytes` free.
-  void require_free_space(std::uint64_t bytes) const;
+  /// Throws Error(output) when there is no room for all of `files`: on the disk, for files of their sizes, for paths of
+  /// their lengths.
+  void require_room(const std::vector<ExportedFile>& files) const;
 
-  /// Makes what was written durable and puts it in place of `output`, in one step. Throws Error(output).
+  /// Makes what was written, each file synced, durable and puts it in place of `output`, in one step. Its files are of
+  /// the time that SOURCE_DATE_EPOCH says, if it does. Throws Error(output): `output` is the old one then, or the
+  /// message says that it is the new one.
   void commit();
 
  private:
+  void refuse_unless_free(bool force);
+  void make();
+  void empty();
   void remove();
+  void remove_old();
 
   std::filesystem::path output_;
   std::filesystem::path partial_;
   std::string what_;
-  std::vector<std::filesystem::path> made_;  // parents that did not exist, outermost first
-  int lock_ = -1;                            // of the marker file inside partial_
-  bool committed_ = false;
+  bool replaces_ = false;                    // `output` holds what this program wrote before
+  std::vector<std::filesystem::path> made_;  // folders that did not exist, outermost first; partial_ is not among them
+  std::optional<std::int64_t> time_;         // of SOURCE_DATE_EPOCH
+  std::optional<File> lock_;                 // the marker file inside partial_; while it is open, partial_ is ours
 };
 
 }  // namespace q3vl

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/file.h"
 #include "config/generation_config.h"
 #include "config/image_config.h"
 #include "package/genai_config.h"

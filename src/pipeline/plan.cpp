@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "base/file.h"
 #include "pipeline/package_plan.h"
 #include "quant/quantizer.h"
 #include "serialize/role_sizes.h"
@@ -40,8 +41,9 @@ std::vector<PlannedRole> roles_in(const std::vector<RoleSize>& sizes, const std:
 
 std::uint64_t free_space(const std::filesystem::path& output) {
   std::filesystem::path folder = std::filesystem::absolute(output.empty() ? "." : output);
-  while (!std::filesystem::exists(folder)) folder = folder.parent_path();
-  return std::filesystem::space(folder).available;
+  std::error_code error;
+  while (!std::filesystem::exists(folder, error) && folder.has_relative_path()) folder = folder.parent_path();
+  return disk_space(folder).bytes;
 }
 
 // Measured on exports of the tiny model to the 32B, with 1 to 16 threads: what LibTorch and its libraries take with the

@@ -279,6 +279,7 @@ VerifyReport verify_package(const VerifyRequest& request, const ExportObserver& 
                    .observer = observer},
                   checks.numerics ? &report.numerics : nullptr, checks.quality ? &report.quality : nullptr);
   }
+  plan.checkpoint->expect_unchanged();
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   report.peak_memory_bytes = peak_memory();
   return report;

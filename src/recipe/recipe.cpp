@@ -251,6 +251,13 @@ OrderedJson Recipe::to_json() const {
   return json;
 }
 
+Recipe resolve_recipe_text(const std::string& text, const std::string& name, const RecipeOverrides& overrides) {
+  Recipe recipe = parse_recipe(text, name);
+  apply(overrides, recipe);
+  check(recipe);
+  return recipe;
+}
+
 Recipe resolve_recipe(const std::string& name_or_path, const RecipeOverrides& overrides) {
   const bool is_path = name_or_path.find('/') != std::string::npos || name_or_path.ends_with(".json");
   std::string text;
@@ -270,10 +277,7 @@ Recipe resolve_recipe(const std::string& name_or_path, const RecipeOverrides& ov
       refuse(fmt::format("the recipe \"{}\" is not known; known are {}, or the path of a recipe file", name_or_path,
                          fmt::join(names, ", ")));
   }
-  Recipe recipe = parse_recipe(text, name_or_path);
-  apply(overrides, recipe);
-  check(recipe);
-  return recipe;
+  return resolve_recipe_text(text, name_or_path, overrides);
 }
 
 std::vector<std::pair<std::string, std::string>> builtin_recipes() {

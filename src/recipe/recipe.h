@@ -68,4 +68,7 @@ struct RecipeOverrides {
 /// reason.
 Recipe resolve_recipe(const std::string& name_or_path, const RecipeOverrides& overrides);
 
+/// The same for the text of a recipe file or manifest, whose name is `name`.
+Recipe resolve_recipe_text(const std::string& text, const std::string& name, const RecipeOverrides& overrides);
+
 }  // namespace q3vl

@@ -22,7 +22,7 @@ constexpr std::array<std::pair<std::string_view, Precision>, 6> kPrecisions = {{
                                                                                 {"int2", Precision::int2},
                                                                                 {"w8a8", Precision::w8a8}}};
 
-[[noreturn]] void refuse(const std::string& message) {
+[[noreturn]] void refuse_spec(const std::string& message) {
   throw Error(ErrorKind::usage, message);
 }
 
@@ -57,7 +57,7 @@ Precision parse_precision(const std::string& what, const std::string& name) {
     if (known == name) return precision;
     names.push_back(known);
   }
-  refuse(fmt::format("{} is \"{}\", expected {}", what, name, fmt::join(names, ", ")));
+  refuse_spec(fmt::format("{} is \"{}\", expected {}", what, name, fmt::join(names, ", ")));
 }
 
 }  // namespace
@@ -107,7 +107,7 @@ TensorSpec parse_spec(const std::string& what, const std::string& text) {
   if (word != words.end() || (words.size() > 1 && !spec.in_blocks())) {
     std::vector<std::string_view> names;
     for (const Quantizer& each : quantizers()) names.push_back(each.name);
-    refuse(
+    refuse_spec(
         fmt::format("{} is \"{}\", expected fp32, fp16, w8a8, or int8, int4 or int2 with -blockN, -{} and -sym or "
                     "-asym behind it, in "
                     "that order and each if wanted, as in int4-block64-grid-asym",
@@ -150,10 +150,10 @@ OrderedJson to_json(const TensorSpec& spec) {
 void check_spec(const TensorSpec& spec) {
   if (!spec.in_blocks()) return;
   if (std::ranges::find(kBlockSizes, spec.block_size) == kBlockSizes.end())
-    refuse(fmt::format("the block size is {}, expected one of {}: ONNX Runtime's MatMulNBits takes no other",
-                       spec.block_size, fmt::join(kBlockSizes, ", ")));
+    refuse_spec(fmt::format("the block size is {}, expected one of {}: ONNX Runtime's MatMulNBits takes no other",
+                            spec.block_size, fmt::join(kBlockSizes, ", ")));
   if (spec.symmetric && !quantizer(spec.quantizer).symmetric)
-    refuse(fmt::format("{} is asymmetric alone: it is the zero point that it moves", spec.quantizer));
+    refuse_spec(fmt::format("{} is asymmetric alone: it is the zero point that it moves", spec.quantizer));
 }
 
 }  // namespace q3vl

@@ -4,8 +4,7 @@
 
 #include <array>
 #include <limits>
-
-#include "base/json.h"
+#include <utility>
 
 namespace q3vl {
 namespace {
@@ -32,8 +31,11 @@ std::string decode_characters(const std::string& token, const std::string& origi
   std::string text;
   for (std::size_t i = 0; i < token.size(); ++i) {
     std::size_t character = static_cast<unsigned char>(token[i]);
-    if (character >= 0x80 && i + 1 < token.size())
+    const bool of_two = (character & 0xe0U) == 0xc0U && i + 1 < token.size();
+    if (of_two)
       character = (character & 0x1fU) << 6 | (static_cast<unsigned char>(token[++i]) & 0x3fU);
+    else if (character >= 0x80)
+      character = kAlphabetEnd;  // one of three bytes or four is none of them
     const int byte = character < bytes.size() ? bytes[character] : -1;
     if (byte < 0)
       throw Error(ErrorKind::bad_input,
@@ -45,9 +47,11 @@ std::string decode_characters(const std::string& token, const std::string& origi
 
 }  // namespace
 
-Detokenizer::Detokenizer(const std::filesystem::path& tokenizer_json) : origin_(tokenizer_json.string()) {
+Detokenizer::Detokenizer(const std::filesystem::path& tokenizer_json)
+    : Detokenizer(read_json_file(tokenizer_json, kTokenizerJson), tokenizer_json.string()) {}
+
+Detokenizer::Detokenizer(const Json& document, std::string origin) : origin_(std::move(origin)) {
   constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
-  const Json document = read_json_file(tokenizer_json);
   const JsonObject root(document, origin_);
   const JsonObject vocab = root.object("model").object("vocab");
   for (const auto& item : vocab.json().items())

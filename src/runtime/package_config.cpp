@@ -61,9 +61,9 @@ ImageConfig read_vision_processor(const std::filesystem::path& path) {
           .merge_size = patches.integer("merge_size", 1, kMost),
           .min_pixels = resize.integer("min_pixels", 1, kMost),
           .max_pixels = resize.integer("max_pixels", 1, kMost),
-          .image_mean = normalize.numbers("mean"),
-          .image_std = normalize.numbers("std"),
-          .rescale_factor = transform_attrs(processor, "Rescale").number("rescale_factor")};
+          .image_mean = normalize.numbers("mean", -kMostPixelValue, kMostPixelValue),
+          .image_std = normalize.numbers("std", kLeastPixelScale, kMostPixelValue),
+          .rescale_factor = transform_attrs(processor, "Rescale").number("rescale_factor", kLeastPixelScale, 1)};
 }
 
 PictureConfig read_pictures(const JsonObject& model, const std::filesystem::path& package) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "qwen3vl_export/error.h"
 #include "serialize/model_file.h"
@@ -16,7 +17,7 @@ namespace {
 /// Takes over nodes of one graph into another.
 class Selection {
  public:
-  explicit Selection(const onnx::GraphProto& from) : from_(from) {
+  Selection(const onnx::GraphProto& from, std::string origin) : from_(from), origin_(std::move(origin)) {
     for (const onnx::TensorProto& tensor : from.initializer()) initializers_[tensor.name()] = &tensor;
     for (const onnx::NodeProto& node : from.node())
       for (const std::string& output : node.output()) producers_[output] = &node;
@@ -28,9 +29,9 @@ class Selection {
       if (op == "MatMulNBits")
         add(node, DataType::float32, {1}, attribute(node, "K"));
       else if (op == "QGemm")
-        add(node, DataType::uint8, {}, initializers_.at(node.input(3))->dims(1));
-      else if (op == "FusedMatMul" && weight_of(node.input(1)) != nullptr)
-        add(node, DataType::float32, {1}, weight_of(node.input(1))->dims(1));
+        add(node, DataType::uint8, {}, columns_of(node, 3));
+      else if (op == "FusedMatMul" && weight_of(input_of(node, 1, origin_)) != nullptr)
+        add(node, DataType::float32, {1}, columns_of(node, 1));
     }
     *message.mutable_graph() = std::move(graph_);
     return {message.SerializeAsString(), std::move(inputs_)};
@@ -45,21 +46,31 @@ class Selection {
 
   /// The stored weight behind `name`, maybe through a Cast; nothing for what is computed.
   const onnx::TensorProto* weight_of(const std::string& name) const {
-    if (const auto found = initializers_.find(name); found != initializers_.end()) return found->second;
     const auto producer = producers_.find(name);
-    if (producer == producers_.end() || producer->second->op_type() != "Cast") return nullptr;
-    return weight_of(producer->second->input(0));
+    const bool cast = producer != producers_.end() && producer->second->op_type() == "Cast";
+    const auto found = initializers_.find(cast ? input_of(*producer->second, 0, origin_) : name);
+    return found == initializers_.end() ? nullptr : found->second;
+  }
+
+  std::int64_t columns_of(const onnx::NodeProto& node, int index) const {
+    const onnx::TensorProto* weight = weight_of(input_of(node, index, origin_));
+    if (weight == nullptr || weight->dims_size() != 2)
+      fail(fmt::format("node {} ({}) multiplies by {}, expected a stored matrix", node.name(), node.op_type(),
+                       node.input(index)));
+    return weight->dims(1);
   }
 
   void add(const onnx::NodeProto& node, DataType type, const std::vector<std::int64_t>& leading, std::int64_t width) {
+    const std::string& result = output_of(node, 0, origin_);
+    input_of(node, 0, origin_);
     onnx::NodeProto matrix = node;
     matrix.set_input(0, input(type, leading, width));
     for (int i = 1; i < node.input_size(); ++i) need(node.input(i));
     *graph_.add_node() = matrix;
     onnx::NodeProto& shape = *graph_.add_node();
     shape.set_op_type("Shape");
-    shape.add_input(node.output(0));
-    shape.add_output(node.output(0) + "/shape");
+    shape.add_input(result);
+    shape.add_output(result + "/shape");
     onnx::ValueInfoProto& output = *graph_.add_output();
     output.set_name(shape.output(0));
     output.mutable_type()->mutable_tensor_type()->set_elem_type(onnx::TensorProto::INT64);
@@ -72,9 +83,14 @@ class Selection {
       *graph_.add_initializer() = *found->second;
       return;
     }
-    const onnx::NodeProto& producer = *producers_.at(name);
-    for (const std::string& input : producer.input()) need(input);
-    *graph_.add_node() = producer;
+    if (weight_of(name) == nullptr) fail(fmt::format("{} is no stored weight, nor a Cast of one", name));
+    const onnx::NodeProto& cast = *producers_.at(name);
+    need(cast.input(0));
+    *graph_.add_node() = cast;
+  }
+
+  [[noreturn]] void fail(const std::string& message) const {
+    throw Error(ErrorKind::bad_input, fmt::format("{}: {}", origin_, message));
   }
 
   std::string input(DataType type, const std::vector<std::int64_t>& leading, std::int64_t width) {
@@ -92,6 +108,7 @@ class Selection {
   }
 
   const onnx::GraphProto& from_;
+  std::string origin_;
   std::map<std::string, const onnx::TensorProto*> initializers_;
   std::map<std::string, const onnx::NodeProto*> producers_;
   std::set<std::string> taken_;
@@ -104,7 +121,7 @@ class Selection {
 LoneMatrices lone_matrices(const std::filesystem::path& model) {
   onnx::ModelProto message = read_model_file(model);
   const onnx::GraphProto graph = message.graph();
-  LoneMatrices matrices = Selection(graph).take(message);
+  LoneMatrices matrices = Selection(graph, model.string()).take(message);
   if (matrices.inputs.empty())
     throw Error(
         ErrorKind::bad_input,

@@ -8,6 +8,24 @@
 #include "qwen3vl_export/error.h"
 
 namespace q3vl {
+namespace {
+
+const std::string& operand(const onnx::NodeProto& node, const google::protobuf::RepeatedPtrField<std::string>& operands,
+                           const char* kind, int index, const std::string& origin) {
+  if (index < operands.size()) return operands[index];
+  throw Error(ErrorKind::bad_input, fmt::format("{}: node {} ({}) has {} {}, expected {} or more; the model is damaged",
+                                                origin, node.name(), node.op_type(), operands.size(), kind, index + 1));
+}
+
+}  // namespace
+
+const std::string& input_of(const onnx::NodeProto& node, int index, const std::string& origin) {
+  return operand(node, node.input(), "inputs", index, origin);
+}
+
+const std::string& output_of(const onnx::NodeProto& node, int index, const std::string& origin) {
+  return operand(node, node.output(), "outputs", index, origin);
+}
 
 onnx::ModelProto parse_model(const std::string& bytes, const std::string& origin) {
   onnx::ModelProto model;

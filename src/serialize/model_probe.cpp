@@ -33,17 +33,19 @@ onnx::NodeProto make_node(const std::string& name, const char* op_type, const st
 /// gives each row its scale follows it.
 void multiply_floats(const onnx::GraphProto& graph, const onnx::NodeProto& product, const std::string& model,
                      std::vector<onnx::NodeProto>& into) {
+  const std::string& codes = input_of(product, 0, model);
+  const std::string& result = output_of(product, 0, model);
   const auto quantize = std::find_if(graph.node().begin(), graph.node().end(), [&](const auto& node) {
-    return node.op_type() == "QuantizeLinear" && node.output(0) == product.input(0);
+    return node.op_type() == "QuantizeLinear" && output_of(node, 0, model) == codes;
   });
   if (quantize == graph.node().end() || product.input_size() != 6)
     throw Error(ErrorKind::bad_input, fmt::format("{}: {} multiplies something else than what a QuantizeLinear gives",
                                                   model, product.name()));
-  const std::string weights = product.output(0) + "/weights";
+  const std::string weights = result + "/weights";
   into.push_back(make_node(product.name() + "/weights", "DequantizeLinear",
                            {product.input(3), product.input(4), product.input(5)}, weights));
   add_attribute(into.back(), "axis", 0);
-  into.push_back(make_node(product.name(), "Gemm", {quantize->input(0), weights}, product.output(0)));
+  into.push_back(make_node(product.name(), "Gemm", {input_of(*quantize, 0, model), weights}, result));
   add_attribute(into.back(), "transB", 1);
 }
 
@@ -85,8 +87,8 @@ void keep_activations(onnx::GraphProto& graph, const std::string& model) {
     if (node.op_type() == "QGemm") {
       multiply_floats(graph, node, model, nodes);
       products.insert(node.output(0));
-    } else if (node.op_type() == "Mul" && products.contains(node.input(0))) {
-      nodes.push_back(make_node(node.name(), "Identity", {node.input(0)}, node.output(0)));
+    } else if (node.op_type() == "Mul" && products.contains(input_of(node, 0, model))) {
+      nodes.push_back(make_node(node.name(), "Identity", {node.input(0)}, output_of(node, 0, model)));
     } else {
       nodes.push_back(node);
     }

@@ -91,6 +91,11 @@ class Reader {
                               element_type("initializer " + tensor.name(), tensor.data_type()),
                               {tensor.dims().begin(), tensor.dims().end()},
                               {}};
+    Shape byte_shape = result.shape;
+    byte_shape.push_back(static_cast<std::int64_t>(size_of(result.type)));
+    if (!checked_element_count(byte_shape))
+      fail(fmt::format("initializer {} has the shape {}, whose bytes cannot be counted in 63 bits", tensor.name(),
+                       to_string(result.shape)));
     if (tensor.data_location() != onnx::TensorProto::EXTERNAL) return result;
     ExternalData external;
     bool has_length = false;

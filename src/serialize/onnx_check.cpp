@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <map>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -110,6 +111,10 @@ void check_onnx_file(const std::filesystem::path& model) {
   register_contrib_schemas();
   try {
     check(model);
+  } catch (const Error&) {
+    throw;  // of reading the file
+  } catch (const std::bad_alloc&) {
+    throw;
   } catch (const std::exception& error) {
     throw Error(ErrorKind::internal, fmt::format("{}: is not valid ONNX: {}", model.string(), error.what()));
   }

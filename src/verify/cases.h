@@ -18,6 +18,8 @@ struct VerifyCase {
   std::vector<std::int64_t> positions;  ///< that are compared: all of a short prompt, else evenly spread; the last
                                         ///< kDecodedTokens are among them, but for a text of the user's
   bool text = false;                    ///< of the user's: for quality alone
+
+  std::int64_t length() const { return static_cast<std::int64_t>(prompt.input_ids.size()); }
 };
 
 /// So many tokens at the end of a prompt are also fed one by one, over the cache.

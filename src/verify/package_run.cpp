@@ -47,10 +47,6 @@ std::vector<std::int64_t> range(std::int64_t first, std::int64_t count) {
   return values;
 }
 
-std::int64_t length_of(const VerifyCase& item) {
-  return static_cast<std::int64_t>(item.prompt.input_ids.size());
-}
-
 HostTensor ones(Shape shape) {
   const std::vector<std::int64_t> values(static_cast<std::size_t>(element_count(shape)), 1);
   return HostTensor::of<std::int64_t>(std::move(shape), values);
@@ -108,7 +104,7 @@ HostTensor PackageRun::position_ids(const VerifyCase& item, std::int64_t begin, 
   const MropePositions all = prompt_positions(prompt_tokens(config_), item.prompt);
   std::vector<std::int64_t> chosen;
   for (std::int64_t axis = 0; axis < 3; ++axis) {
-    const auto first = all.ids.begin() + axis * length_of(item);
+    const auto first = all.ids.begin() + axis * item.length();
     chosen.insert(chosen.end(), first + begin, first + end);
   }
   return HostTensor::of<std::int64_t>({3, 1, end - begin}, chosen);
@@ -143,7 +139,7 @@ std::vector<std::vector<HostTensor>> PackageRun::embedding(std::span<const Verif
     for (std::size_t i = 0; i < list.size(); ++i) {
       throw_if_interrupted();
       NamedTensors outputs = session.run(
-          {{contract::kInputIds, HostTensor::of<std::int64_t>({1, length_of(cases[i])}, cases[i].prompt.input_ids)},
+          {{contract::kInputIds, HostTensor::of<std::int64_t>({1, cases[i].length()}, cases[i].prompt.input_ids)},
            {contract::kImageFeatures, list[i].to(session.input(contract::kImageFeatures).type)}});
       made.push_back(take(outputs, contract::kInputsEmbeds).to(DataType::float32));
     }
@@ -170,7 +166,7 @@ std::vector<TextOutputs> PackageRun::text(std::span<const VerifyCase> cases, std
   for (std::size_t i = 0; i < cases.size(); ++i) {
     throw_if_interrupted();
     const VerifyCase& item = cases[i];
-    const std::int64_t length = length_of(item);
+    const std::int64_t length = item.length();
     const auto count = static_cast<std::int64_t>(item.positions.size());
     const HostTensor input = tokens(item, text_only_ ? nullptr : &inputs[i], 0, length);
     NamedTensors feeds = {
@@ -215,7 +211,7 @@ std::vector<HostTensor> PackageRun::steps(const Decoder& decoder, std::span<cons
   std::vector<HostTensor> results;
   for (std::size_t i = 0; i < cases.size(); ++i) {
     const VerifyCase& item = cases[i];
-    const std::int64_t length = length_of(item);
+    const std::int64_t length = item.length();
     KvCache cache = decoder.make_cache(mode, 1, length + kDecodedTokens);
     std::vector<float> rows;
     const auto step = [&](std::int64_t begin, std::int64_t end) {
@@ -236,7 +232,7 @@ std::vector<HostTensor> PackageRun::batch(const Decoder& decoder, std::span<cons
                                           std::span<const HostTensor> inputs) const {
   const auto count = static_cast<std::int64_t>(cases.size());
   std::int64_t longest = 0;
-  for (const VerifyCase& item : cases) longest = std::max(longest, length_of(item));
+  for (const VerifyCase& item : cases) longest = std::max(longest, item.length());
   const DataType type = text_only_ ? DataType::int64 : DataType::float32;
   const std::int64_t width = text_only_ ? 1 : config_.features_width();
   HostTensor joined = HostTensor::zeros(type, text_only_ ? Shape{count, longest} : Shape{count, longest, width});
@@ -245,7 +241,7 @@ std::vector<HostTensor> PackageRun::batch(const Decoder& decoder, std::span<cons
   std::vector<std::int64_t> positions(static_cast<std::size_t>(axes * count * longest), 0);
   for (std::int64_t row = 0; row < count; ++row) {
     const auto index = static_cast<std::size_t>(row);
-    const std::int64_t length = length_of(cases[index]);
+    const std::int64_t length = cases[index].length();
     const HostTensor mine = tokens(cases[index], text_only_ ? nullptr : &inputs[index], 0, length);
     std::memcpy(joined.bytes.data() + static_cast<std::size_t>(row * longest * width) * size_of(type),
                 mine.bytes.data(), mine.bytes.size());
@@ -262,7 +258,7 @@ std::vector<HostTensor> PackageRun::batch(const Decoder& decoder, std::span<cons
   std::vector<HostTensor> rows;
   for (std::int64_t row = 0; row < count; ++row)
     rows.push_back(HostTensor::of<float>({config_.text.vocab_size},
-                                         logits_row(logits, row, length_of(cases[static_cast<std::size_t>(row)]) - 1)));
+                                         logits_row(logits, row, cases[static_cast<std::size_t>(row)].length() - 1)));
   return rows;
 }
 

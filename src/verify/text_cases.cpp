@@ -28,7 +28,7 @@ std::vector<std::int64_t> read_sequence(const ModelConfig& config, const JsonObj
 }
 
 void read_file(const ModelConfig& config, const fs::path& path, std::vector<VerifyCase>& cases) {
-  const Json document = read_json_file(path);
+  const Json document = read_json_file(path, kDataJson);
   const JsonObject file(document, path.string());
   if (!file.has("sequences") || !document.at("sequences").is_array() || document.at("sequences").empty())
     file.fail("holds no sequences, expected {\"sequences\": [{\"input_ids\": [...]}, ...]}");
@@ -42,14 +42,10 @@ void read_file(const ModelConfig& config, const fs::path& path, std::vector<Veri
   }
 }
 
-std::int64_t length_of(const VerifyCase& item) {
-  return static_cast<std::int64_t>(item.prompt.input_ids.size());
-}
-
 /// How many positions of a sequence may be compared, so that all sequences together have at most `room`.
 std::int64_t most_positions(std::span<const VerifyCase> cases, std::int64_t room) {
   std::vector<std::int64_t> lengths;
-  for (const VerifyCase& item : cases) lengths.push_back(length_of(item));
+  for (const VerifyCase& item : cases) lengths.push_back(item.length());
   std::ranges::sort(lengths);
   auto sequences = static_cast<std::int64_t>(lengths.size());
   for (const std::int64_t length : lengths) {  // what short ones leave is the longer ones'
@@ -82,7 +78,7 @@ std::vector<VerifyCase> text_cases(const ModelConfig& config, std::span<const fs
     throw Error(ErrorKind::bad_input, fmt::format("{}: the texts have {} sequences, expected at most {}: one position "
                                                   "each with the model's vocabulary of {}",
                                                   files.back().string(), cases.size(), room, config.text.vocab_size));
-  for (VerifyCase& item : cases) item.positions = positions_of(length_of(item), most);
+  for (VerifyCase& item : cases) item.positions = positions_of(item.length(), most);
   return cases;
 }
 

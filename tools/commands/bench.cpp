@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kDescription =
+constexpr const char* kBenchDescription =
     "Tells how fast a package runs in ONNX Runtime on this machine: loading, pictures, prompts, tokens after them,\n"
     "the time to the first token and the memory of each, and how near decoding comes to what the memory's speed "
     "allows.\n"
@@ -48,13 +48,13 @@ BenchReport measure(const std::vector<fs::path>& packages, BenchRequest request,
 }  // namespace
 
 int bench_command(int argc, char** argv) {
-  CLI::App app(kDescription, "qwen3vl-export bench");
+  CLI::App app(kBenchDescription, "qwen3vl-export bench");
   fs::path package;
   fs::path against;
   BenchRequest request;
   int rounds = 3;
   bool json = false;
-  bool quiet = false;
+  LogOptions log;
   const auto add_count = [&](const char* name, auto& value, const char* text, const char* type) {
     return app.add_option(name, value, text)->check(CLI::Range(1, 1'000'000'000, "POSITIVE"))->type_name(type);
   };
@@ -80,10 +80,10 @@ int bench_command(int argc, char** argv) {
                  "The libonnxruntime.so to run it in (the one found when this was built)")
       ->type_name("FILE");
   app.add_flag("--json", json, "Print every round, medians and ratios as JSON");
-  app.add_flag("-q,--quiet", quiet, "Tell the report only");
+  add_log_options(app, log);
   if (const auto code = parse(app, argc, argv)) return *code;
 
-  Console console(quiet ? Verbosity::quiet : Verbosity::normal);
+  Console console("bench", log);
   std::vector<fs::path> packages = {package};
   if (!against.empty()) packages.push_back(against);
   const BenchReport report = measure(packages, request, rounds, console.observer());
@@ -91,6 +91,7 @@ int bench_command(int argc, char** argv) {
     fmt::print("{}\n", to_json(report).dump(2, ' ', /*ensure_ascii=*/false, nlohmann::json::error_handler_t::replace));
   else
     print(report);
+  console.done(0);
   return 0;
 }
 

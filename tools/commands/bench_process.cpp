@@ -79,8 +79,7 @@ std::string round_text(const BenchRequest& request) {
 /// The child's part. Nothing of the parent is cleaned up here: it is the parent's.
 [[noreturn]] void answer(const BenchRequest& request, int pipe) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  std::signal(SIGINT, SIG_DFL);
-  std::signal(SIGTERM, SIG_DFL);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) std::signal(signal, SIG_DFL);
   const std::string text = round_text(request);
   std::size_t written = 0;
   while (written < text.size()) {

@@ -33,22 +33,24 @@ int check_command(int argc, char** argv) {
   std::filesystem::path folder;
   int threads = 0;
   bool json = false;
-  bool quiet = false;
+  LogOptions log;
   app.add_option("package", folder, "Folder that this program wrote")->type_name("PACKAGE")->required();
   app.add_option("--threads", threads, "Threads that read (one a processor)")
       ->check(CLI::PositiveNumber)
       ->type_name("N");
   app.add_flag("--json", json, "Print the report as JSON");
-  app.add_flag("-q,--quiet", quiet, "Tell nothing when it is whole");
+  add_log_options(app, log);
   if (const auto code = parse(app, argc, argv)) return *code;
 
-  Console console(quiet ? Verbosity::quiet : Verbosity::normal);
+  Console console("check", log);
   const CheckReport report = check_folder(folder, threads, console.observer());
   if (json)
     fmt::print("{}", check_report_json(report));
-  else if (!quiet || !report.ok())
+  else if (!log.quiet || !report.ok())
     print(report);
-  return report.ok() ? 0 : static_cast<int>(ErrorKind::verification);
+  const int code = report.ok() ? 0 : static_cast<int>(ErrorKind::verification);
+  console.done(code);
+  return code;
 }
 
 }  // namespace q3vl

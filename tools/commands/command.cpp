@@ -107,9 +107,18 @@ void add_package_options(CLI::App& app, ExportRequest& request) {
       ->type_name("N");
 }
 
-int print_error(const std::string& message, ErrorKind kind) {
-  fmt::print(stderr, "qwen3vl-export: {}\n", message);
-  return static_cast<int>(kind);
+void add_log_options(CLI::App& app, LogOptions& options) {
+  CLI::Option* loud = app.add_flag("-v,--verbose", options.verbose, "Tell more");
+  app.add_flag("-q,--quiet", options.quiet, "Tell errors only")->excludes(loud);
+  app.add_option_function<std::string>(
+         "--log-format",
+         [&options](const std::string& format) {
+           if (format != "text" && format != "json")
+             throw Error(ErrorKind::usage, fmt::format("--log-format is \"{}\", expected text or json", format));
+           options.format = format == "json" ? LogFormat::json : LogFormat::text;
+         },
+         "Messages on standard error: text, json (an object a line; docs/CI.md)")
+      ->type_name("FORMAT");
 }
 
 }  // namespace q3vl

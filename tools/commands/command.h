@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "commands/console.h"
 #include "qwen3vl_export/export.h"
 
 namespace q3vl {
@@ -27,7 +28,7 @@ std::optional<int> parse(CLI::App& app, int argc, char** argv);
 /// The options that say what a package is to look like: for exporting, and for planning it.
 void add_package_options(CLI::App& app, ExportRequest& request);
 
-/// Prints a message as an error of the program. Returns the exit code of its kind.
-int print_error(const std::string& message, ErrorKind kind);
+/// The options that say what is told on standard error: of every command.
+void add_log_options(CLI::App& app, LogOptions& options);
 
 }  // namespace q3vl

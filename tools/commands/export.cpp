@@ -10,7 +10,7 @@
 namespace q3vl {
 namespace {
 
-constexpr const char* kDescription =
+constexpr const char* kExportDescription =
     "Turns a Qwen3-VL checkpoint (Hugging Face safetensors) into an ONNX package: vision.onnx, embedding.onnx and\n"
     "model.onnx, with the configs that onnxruntime-genai needs to load the folder as it is. A plain Qwen3 language\n"
     "model becomes a text-only package.";
@@ -54,19 +54,17 @@ std::string version_text() {
 }  // namespace
 
 int export_command(int argc, char** argv) {
-  CLI::App app(kDescription, "qwen3vl-export");
+  CLI::App app(kExportDescription, "qwen3vl-export");
   app.footer(footer());
   app.set_version_flag("--version", version_text, "Versions of this program and its libraries");
   ExportRequest request;
-  bool verbose = false;
-  bool quiet = false;
+  LogOptions log;
   app.add_option("checkpoint", request.checkpoint, "Folder with config.json and *.safetensors")
       ->type_name("CHECKPOINT");
   app.add_option("-o,--output", request.output, "Folder to write; must be empty or not exist")->type_name("DIR");
   app.add_flag("--force", request.force, "Replace what this program wrote to the output folder before");
   add_package_options(app, request);
-  CLI::Option* loud = app.add_flag("-v,--verbose", verbose, "Tell more");
-  app.add_flag("-q,--quiet", quiet, "Tell errors only")->excludes(loud);
+  add_log_options(app, log);
   if (const auto code = parse(app, argc, argv)) return *code;
   // Not CLI11's required(): its message would come before that of an unknown option.
   if (request.checkpoint.empty())
@@ -74,9 +72,9 @@ int export_command(int argc, char** argv) {
   if (request.output.empty())
     throw Error(ErrorKind::usage, "the output folder is missing: -o DIR; see qwen3vl-export --help");
 
-  Console console(quiet ? Verbosity::quiet : verbose ? Verbosity::verbose : Verbosity::normal);
+  Console console("export", log);
   const ExportReport report = export_package(request, console.observer());
-  console.print_report(report, request.output.string());
+  console.report(report, request.output.string());
   return 0;
 }
 

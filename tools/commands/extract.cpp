@@ -6,7 +6,7 @@
 namespace q3vl {
 namespace {
 
-constexpr const char* kDescription =
+constexpr const char* kExtractDescription =
     "Takes one module out of a Qwen3-VL checkpoint, as a checkpoint of its own: language_model becomes a plain Qwen3\n"
     "(Qwen3ForCausalLM), visual the visual tower alone (Qwen3VLVisionModel). The tensors' bytes are the\n"
     "checkpoint's own.";
@@ -14,10 +14,9 @@ constexpr const char* kDescription =
 }  // namespace
 
 int extract_command(int argc, char** argv) {
-  CLI::App app(kDescription, "qwen3vl-export extract");
+  CLI::App app(kExtractDescription, "qwen3vl-export extract");
   ExtractRequest request;
-  bool verbose = false;
-  bool quiet = false;
+  LogOptions log;
   app.add_option("checkpoint", request.checkpoint, "Folder with config.json and *.safetensors")
       ->type_name("CHECKPOINT")
       ->required();
@@ -29,13 +28,12 @@ int extract_command(int argc, char** argv) {
       ->required();
   app.add_flag("--force", request.force, "Replace what this program wrote to the output folder before");
   app.add_flag("--allow-unused", request.allow_unused, "Leave out tensors that are not part of the model");
-  CLI::Option* loud = app.add_flag("-v,--verbose", verbose, "Tell more");
-  app.add_flag("-q,--quiet", quiet, "Tell errors only")->excludes(loud);
+  add_log_options(app, log);
   if (const auto code = parse(app, argc, argv)) return *code;
 
-  Console console(quiet ? Verbosity::quiet : verbose ? Verbosity::verbose : Verbosity::normal);
+  Console console("extract", log);
   const ExportReport report = extract_module(request, console.observer());
-  console.print_report(report, request.output.string());
+  console.report(report, request.output.string());
   return 0;
 }
 

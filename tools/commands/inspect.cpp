@@ -6,7 +6,7 @@
 namespace q3vl {
 namespace {
 
-constexpr const char* kDescription =
+constexpr const char* kInspectDescription =
     "Tells what a checkpoint or a package is made of, and what is wrong with it, from headers and small files alone.\n"
     "Of a checkpoint: config, modules, shards, and what does not fit config.json. Of a package: graphs, data files,\n"
     "and what onnxruntime-genai and ONNX Runtime will read.";
@@ -28,20 +28,25 @@ int show(const Report& report, bool json, bool tensors) {
 }  // namespace
 
 int inspect_command(int argc, char** argv) {
-  CLI::App app(kDescription, "qwen3vl-export inspect");
+  CLI::App app(kInspectDescription, "qwen3vl-export inspect");
   app.footer(kFooter);
   std::filesystem::path folder;
   bool json = false;
   bool tensors = false;
+  LogOptions log;
   app.add_option("folder", folder, "Folder with *.safetensors, or with *.onnx")
       ->type_name("CHECKPOINT|PACKAGE")
       ->required();
   app.add_flag("--tensors", tensors, "List every tensor: name, type, shape, file, offset, bytes");
   app.add_flag("--json", json, "Print the report as JSON");
+  add_log_options(app, log);
   if (const auto code = parse(app, argc, argv)) return *code;
 
-  if (recognize_folder(folder) == FolderKind::package) return show(inspect_package(folder), json, tensors);
-  return show(inspect_checkpoint(folder), json, tensors);
+  Console console("inspect", log);
+  const int code = recognize_folder(folder) == FolderKind::package ? show(inspect_package(folder), json, tensors)
+                                                                   : show(inspect_checkpoint(folder), json, tensors);
+  console.done(code);
+  return code;
 }
 
 }  // namespace q3vl

@@ -9,7 +9,7 @@
 namespace q3vl {
 namespace {
 
-constexpr const char* kDescription =
+constexpr const char* kPlanDescription =
     "Tells what an export with the same options would write: graphs, encodings, every file's exact size, and whether\n"
     "there is room for it. Reads config.json and the weights' headers; no weight is read and nothing is written.";
 
@@ -63,10 +63,10 @@ void print(const PlanReport& report) {
 }  // namespace
 
 int plan_command(int argc, char** argv) {
-  CLI::App app(kDescription, "qwen3vl-export plan");
+  CLI::App app(kPlanDescription, "qwen3vl-export plan");
   ExportRequest request;
   bool json = false;
-  bool quiet = false;
+  LogOptions log;
   app.add_option("checkpoint", request.checkpoint, "Folder with config.json and *.safetensors")
       ->type_name("CHECKPOINT")
       ->required();
@@ -74,15 +74,17 @@ int plan_command(int argc, char** argv) {
       ->type_name("DIR");
   add_package_options(app, request);
   app.add_flag("--json", json, "Print the plan as JSON");
-  app.add_flag("-q,--quiet", quiet, "Leave out notes on standard error");
+  add_log_options(app, log);
   if (const auto code = parse(app, argc, argv)) return *code;
 
-  Console console(quiet || json ? Verbosity::quiet : Verbosity::normal);
+  log.quiet = log.quiet || json;
+  Console console("plan", log);
   const PlanReport report = plan_package(request, console.observer());
   if (json)
     fmt::print("{}\n", to_json(report).dump(2));
   else
     print(report);
+  console.done(0);
   return 0;
 }
 

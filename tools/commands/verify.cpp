@@ -10,7 +10,7 @@
 namespace q3vl {
 namespace {
 
-constexpr const char* kDescription =
+constexpr const char* kVerifyDescription =
     "Proves a package against the checkpoint that it was made from:\n"
     "  graph     the graphs and configs are made again and compared node for node, attribute for attribute\n"
     "  weights   every weight is encoded again and compared byte for byte\n"
@@ -67,13 +67,13 @@ void print(const VerifyReport& report) {
 }  // namespace
 
 int verify_command(int argc, char** argv) {
-  CLI::App app(kDescription, "qwen3vl-export verify");
+  CLI::App app(kVerifyDescription, "qwen3vl-export verify");
   app.footer(fmt::format("Exit codes: 0 all checks passed, {} one failed; others as of qwen3vl-export.",
                          static_cast<int>(ErrorKind::verification)));
   VerifyRequest request;
   std::filesystem::path html;
   bool json = false;
-  bool quiet = false;
+  LogOptions log;
   app.add_option("package", request.package, "Folder that an export wrote")->type_name("PACKAGE")->required();
   app.add_option("--checkpoint", request.checkpoint, "The checkpoint that it was made from")
       ->type_name("CHECKPOINT")
@@ -105,26 +105,26 @@ int verify_command(int argc, char** argv) {
       ->check(CLI::PositiveNumber)
       ->type_name("N");
   app.add_flag("--json", json, "Print the report as JSON");
-  app.add_flag("-q,--quiet", quiet, "Tell the report only");
+  add_log_options(app, log);
   if (const auto code = parse(app, argc, argv)) return *code;
   // Found out now rather than after minutes of work.
-  if (std::filesystem::exists(html) && !std::filesystem::is_regular_file(html))
+  std::error_code ignored;
+  if (std::filesystem::exists(html, ignored) && !std::filesystem::is_regular_file(html, ignored))
     throw Error(ErrorKind::usage, fmt::format("--report {}: is not a file", html.string()));
-  if (html.has_parent_path() && !std::filesystem::is_directory(html.parent_path()))
+  if (html.has_parent_path() && !std::filesystem::is_directory(html.parent_path(), ignored))
     throw Error(ErrorKind::usage,
                 fmt::format("--report {}: there is no folder {}", html.string(), html.parent_path().string()));
 
-  Console console(quiet ? Verbosity::quiet : Verbosity::normal);
+  Console console("verify", log);
   const VerifyReport report = verify_package(request, console.observer());
   if (json)
     fmt::print("{}", verify_report_json(report));
   else
     print(report);
-  if (!html.empty()) {
-    std::filesystem::remove(html);
-    write_text_file(html, verify_report_html(report));
-  }
-  return report.ok() ? 0 : static_cast<int>(ErrorKind::verification);
+  if (!html.empty()) replace_text_file(html, verify_report_html(report));
+  const int code = report.ok() ? 0 : static_cast<int>(ErrorKind::verification);
+  console.done(code);
+  return code;
 }
 
 }  // namespace q3vl

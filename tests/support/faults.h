@@ -1,0 +1,75 @@
+// Calls of the operating system and of operator new that fail when they are told to. A test program that links
+// faults.cpp has its own open(), write(), rename() ... in place of the C library's, for itself and for the libraries it
+// loads; they pass everything on, and look only at files below one folder.
+#pragma once
+
+#include <sys/types.h>
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace q3vl::faults {
+
+/// Calls by what they are for; each counts several functions.
+enum class Call {
+  open_to_read,
+  open_to_write,
+  read,
+  write,
+  reserve,      // ftruncate, fallocate
+  sync,         // fsync
+  close,        // of a descriptor
+  make_folder,  // mkdir
+  rename,       // rename, renameat2
+  remove,       // unlink, unlinkat, rmdir, remove
+  lock,         // flock
+  list,         // opendir, fdopendir, readdir
+  examine,      // stat, lstat, fstat, statx
+  measure,      // statvfs
+  set_time,     // futimens
+  count
+};
+inline constexpr std::size_t kCalls = static_cast<std::size_t>(Call::count);
+
+std::string_view name_of(Call call);
+
+/// What happens at the n-th call of a kind, or the n-th allocation.
+struct Plan {
+  enum class Action { nothing, fail, signal, shorten, refuse_memory };
+  Action action = Action::nothing;
+  Call call = Call::count;
+  std::uint64_t nth = 0;  ///< counted from 0
+  int error = 0;          ///< of `fail`: errno
+  int signal = 0;         ///< of `signal`: raised before the call, which is made if the process lives on
+  int times = 1;          ///< how often it is raised
+  /// `shorten`: every read and write does half of what it could, and every second call that may be interrupted is.
+};
+
+/// One call, as it was made.
+struct Traced {
+  Call call;
+  std::array<char, 120> path;  ///< below the folder, as much of it as fits
+};
+
+/// What a run did; in memory that parent and child share.
+struct Record {
+  std::array<std::atomic<std::uint64_t>, kCalls> calls;
+  std::atomic<std::uint64_t> allocations;  ///< that our own code asked for
+  std::atomic<bool> fired;
+  std::array<std::atomic<void*>, 16> stack;  ///< of the allocation that was refused
+  std::atomic<std::size_t> traced;
+  std::array<Traced, 4096> trace;
+};
+
+/// Memory that processes forked from now on share with this one, all zero.
+Record& shared_record();
+
+/// From now on calls for files below `folder`, an absolute path, and allocations are counted, and one is made to fail.
+void arm(const std::string& folder, const Plan& plan, Record& record);
+void disarm();
+
+}  // namespace q3vl::faults
