@@ -105,7 +105,7 @@ std::vector<Job> jobs_of(const std::vector<Source>& sources) {
   return jobs;
 }
 
-/// Buffers of one thread, reused from job to job.
+/// Buffers of one job at a time, reused from job to job.
 struct Scratch {
   std::unique_ptr<WeightBlock> block;
   std::vector<std::vector<std::byte>> parts;
@@ -171,9 +171,16 @@ NonfiniteValues encode_weights(const DataLayout& layout, const WeightSource& sou
   std::mutex mutex;
   std::uint64_t done = 0;
   NonfiniteValues nonfinite;
+  std::vector<Scratch> idle;
+  const auto take_scratch = [&] {
+    const std::lock_guard lock(mutex);
+    if (idle.empty()) return Scratch{source.make_block(), {}};
+    Scratch scratch = std::move(idle.back());
+    idle.pop_back();
+    return scratch;
+  };
   const auto work = [&](std::size_t index) {
-    thread_local Scratch scratch;
-    if (!scratch.block) scratch.block = source.make_block();
+    Scratch scratch = take_scratch();
     const Job& job = jobs[index];
     scratch.block->read(checkpoint, *job.source->tensor, job.source->request().columns, job.begin, job.end);
     std::int64_t found = 0;  // the same in each of the weights
@@ -186,6 +193,7 @@ NonfiniteValues encode_weights(const DataLayout& layout, const WeightSource& sou
     }
     job.statistics->finish_job();
     const std::lock_guard lock(mutex);
+    idle.push_back(std::move(scratch));
     if (found > 0) nonfinite[job.source->tensor->name] += found;
     done += job.bytes();
     progress(done);
