@@ -13,7 +13,7 @@ namespace q3vl {
 
 struct CheckReport {
   std::string folder;
-  std::int64_t files = 0;  ///< whose SHA-256 was compared with manifest.json
+  std::int64_t files = 0;  ///< that manifest.json lists
   std::uint64_t bytes = 0;
   std::vector<std::string> clients;   ///< that load it: "onnxruntime", "onnxruntime-genai"
   std::vector<std::string> unlisted;  ///< files of the folder that manifest.json does not know

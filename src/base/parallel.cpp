@@ -64,7 +64,11 @@ void parallel_for(std::size_t count, int threads, const std::function<void(std::
     } catch (const std::system_error&) {
       // The system gives no more threads: those that there are do the work.
     } catch (...) {
-      next = count;
+      {
+        const std::lock_guard lock(mutex);
+        next = count;
+      }
+      moved.notify_all();
       throw;
     }
     loop();
