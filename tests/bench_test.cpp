@@ -36,7 +36,7 @@ class Bench : public CommandLineTest {
         options.model.text.tie_word_embeddings = tied;
         write_synthetic_checkpoint(options, checkpoint);
       }
-      Flags command = {Q3VL_EXPORT_BINARY, checkpoint, "-o", entry->second, "-q"};
+      Flags command = {Q3VL_EXPORT_BINARY, checkpoint, "-o", entry->second, "-q", "--layout", "genai"};
       command.insert(command.end(), flags.begin(), flags.end());
       const CommandResult result = run_command(command);
       EXPECT_EQ(result.exit_code, 0) << result.err;

@@ -48,9 +48,9 @@ class Check : public CommandLineTest {
 
 TEST_F(Check, TheManifestHasTheDigestOfEveryFile) {
   const json files = json::parse(read_bytes(out_ / "manifest.json"))["files"];
-  for (const auto& entry : fs::directory_iterator(out_)) {
-    const std::string name = entry.path().filename();
-    if (name == "manifest.json") continue;
+  for (const auto& entry : fs::recursive_directory_iterator(out_)) {
+    const std::string name = entry.path().lexically_relative(out_);
+    if (name == "manifest.json" || entry.is_directory()) continue;
     ASSERT_TRUE(files.contains(name)) << name;
     EXPECT_EQ(files[name]["sha256"], sha256sum(entry.path())) << name;
     EXPECT_EQ(files[name]["bytes"], fs::file_size(entry.path())) << name;
@@ -80,11 +80,12 @@ TEST_F(Check, AWholePackagePasses) {
   const CommandResult result = check(out_);
   EXPECT_EQ(result.exit_code, 0) << result.out;
   EXPECT_EQ(result.err, "");
-  EXPECT_NE(result.out.find("loads in onnxruntime and in onnxruntime-genai\n"), std::string::npos) << result.out;
-  EXPECT_NE(result.out.find(out_.string() + " is whole: 15 files, "), std::string::npos) << result.out;
+  EXPECT_NE(result.out.find("loads in onnxruntime, onnxruntime-genai, Transformers.js\n"), std::string::npos)
+      << result.out;
+  EXPECT_NE(result.out.find(out_.string() + " is whole: 16 files, "), std::string::npos) << result.out;
   const json report = json::parse(check(out_, {"--json", "--threads", "3"}).out);
   EXPECT_EQ(report["ok"], true);
-  EXPECT_EQ(report["files"], 15);
+  EXPECT_EQ(report["files"], 16);
   EXPECT_EQ(report["findings"], json::array());
   const CommandResult quiet = check(out_, {"-q"});
   EXPECT_EQ(quiet.exit_code, 0);
@@ -119,11 +120,11 @@ TEST_F(Check, OneBitInAnyFileIsFound) {
 }
 
 TEST_F(Check, FilesThatAreGoneOfAnotherSizeOrNoFiles) {
-  const auto size = fs::file_size(out_ / "vision.onnx.data");
-  fs::resize_file(out_ / "vision.onnx.data", size + 1);
-  EXPECT_EQ(findings(out_), (std::vector<std::string>{"vision.onnx.data: is " + std::to_string(size + 1) +
+  const auto size = fs::file_size(out_ / "onnx/vision_encoder.onnx_data");
+  fs::resize_file(out_ / "onnx/vision_encoder.onnx_data", size + 1);
+  EXPECT_EQ(findings(out_), (std::vector<std::string>{"onnx/vision_encoder.onnx_data: is " + std::to_string(size + 1) +
                                                       " bytes long, expected " + std::to_string(size)}));
-  fs::resize_file(out_ / "vision.onnx.data", size);
+  fs::resize_file(out_ / "onnx/vision_encoder.onnx_data", size);
   fs::rename(out_ / "generation_config.json", folder_ / "moved");
   const std::vector<std::string> gone = findings(out_);
   EXPECT_EQ(gone.front(), "generation_config.json: is missing");
@@ -165,7 +166,7 @@ TEST_F(Check, ManifestsThatCannotBeCheckedBy) {
   write_bytes(out_ / "manifest.json", manifest);
   for (const char* name : {"../config.json", "/etc/passwd", "", ".."}) {
     edit_manifest([&](json& m) { m["files"][name] = {{"bytes", 1}, {"sha256", "00"}}; });
-    expect("files lists \"" + std::string(name) + "\", expected names of files beside the manifest");
+    expect("files lists \"" + std::string(name) + "\", expected paths of files inside the folder");
     write_bytes(out_ / "manifest.json", manifest);
   }
   fs::remove(out_ / "manifest.json");

@@ -119,7 +119,7 @@ class DataWriterTest : public testing::Test {
           graphs_[form].weight(request.name + "." + std::to_string(part), request.parts[part].type,
                                request.parts[part].shape, request.blob(part));
       }
-      layout_.place(graphs_[form], requests_, form == 0 ? "a.data" : "b.data");
+      layout_.place(graphs_[form], requests_, {.name = form == 0 ? "a.data" : "b.data"});
     }
   }
 

@@ -27,6 +27,8 @@ const std::map<std::string, ExportRequest> kRecipes = {
     {"w8a8, vision int8", {.recipe = "w8a8", .vision = "int8"}},
     {"fp16", {.recipe = "fp16"}},
     {"fp32", {.recipe = "fp32"}},
+    {"int4, universal", {.recipe = "int4", .layout = "universal"}},
+    {"int4, transformers-js", {.recipe = "int4", .layout = "transformers-js"}},
 };
 
 class Determinism : public testing::Test {
@@ -35,6 +37,7 @@ class Determinism : public testing::Test {
   std::map<std::string, std::string> exported(const fs::path& checkpoint, const std::string& recipe, int threads) {
     ExportRequest request = kRecipes.at(recipe);
     request.checkpoint = checkpoint;
+    if (request.layout.empty()) request.layout = "genai";
     request.output = folder_.path() / std::to_string(exports_++);
     request.threads = threads;
     export_package(request, {});
@@ -92,7 +95,7 @@ TEST_F(Determinism, BytesAreThoseThatWereRecorded) {
   json found = json::object();
   for (const auto& [recipe, request] : kRecipes)
     for (const auto& [name, bytes] : exported(data / "tiny-a/checkpoint", recipe, 2))
-      if (name.ends_with(".data") || name.ends_with(".onnx")) found[recipe][name] = sha256_of(bytes);
+      if (name.ends_with("data") || name.ends_with(".onnx")) found[recipe][name] = sha256_of(bytes);
   EXPECT_TRUE(found == recorded) << found.dump(2);
 }
 

@@ -31,7 +31,8 @@ class Export : public CommandLineTest {
 
  private:
   std::vector<std::string> command(std::vector<std::string> arguments) const {
-    arguments.insert(arguments.begin(), {Q3VL_EXPORT_BINARY, checkpoint_.string(), "-o", out_.string()});
+    arguments.insert(arguments.begin(),
+                     {Q3VL_EXPORT_BINARY, checkpoint_.string(), "-o", out_.string(), "--layout", "genai"});
     return arguments;
   }
 };
@@ -453,7 +454,7 @@ TEST_F(Export, InterruptedItLeavesNothing) {
   make(options);
   const auto before = tree(folder_);
   const std::vector<std::string> command = {
-      Q3VL_EXPORT_BINARY, checkpoint_.string(), "-o", out_.string(), "--threads", "1", "-q"};
+      Q3VL_EXPORT_BINARY, checkpoint_.string(), "-o", out_.string(), "--layout", "genai", "--threads", "1", "-q"};
   const auto start = std::chrono::steady_clock::now();
   ASSERT_EQ(run_command(command).exit_code, 0);
   const std::chrono::duration<double, std::milli> whole = std::chrono::steady_clock::now() - start;

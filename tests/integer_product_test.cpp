@@ -35,7 +35,7 @@ class Product {
     const WeightRequest& request = requests_.request("w", {out, in}, Role::vision_fc1);
     graph_.output("y", integer_product(b, Scope("product"), to_integers(graph_, Scope("quantize"), x), request),
                   {"rows", out});
-    layout_.place(graph_, requests_, "w.data");
+    layout_.place(graph_, requests_, {.name = "w.data"});
     File file = File::create(folder_ / "w.data");
     file.resize(layout_.files().at("w.data"));
     std::vector<std::span<std::byte>> views;

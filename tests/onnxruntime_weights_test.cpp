@@ -58,7 +58,7 @@ class QuantizedWeight {
                   {1, kRows, columns});
     graph_.output("product", linear(b, Scope("product"), Scope("w"), unit, columns, kRows, Role::lm_head, 0),
                   {1, columns, kRows});
-    layout_.place(graph_, requests_, "w.data");
+    layout_.place(graph_, requests_, {.name = "w.data"});
     write();
   }
 

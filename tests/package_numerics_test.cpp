@@ -117,8 +117,8 @@ class PackageNumerics : public testing::Test {
   }
 
   fs::path exported(const std::string& name, std::vector<std::string> options) {
-    options.insert(options.begin(),
-                   {Q3VL_EXPORT_BINARY, (folder_ / "checkpoint").string(), "-q", "-o", (folder_ / name).string()});
+    options.insert(options.begin(), {Q3VL_EXPORT_BINARY, (folder_ / "checkpoint").string(), "-q", "-o",
+                                     (folder_ / name).string(), "--layout", "genai"});
     const CommandResult result = run_command(options);
     EXPECT_EQ(result.exit_code, 0) << result.err;
     return folder_ / name;

@@ -56,8 +56,8 @@ class Plan : public testing::TestWithParam<Flags> {
     const CommandResult result = run_command(command);
     EXPECT_EQ(result.exit_code, 0) << result.err;
     std::map<std::string, std::uint64_t> files;
-    for (const fs::directory_entry& entry : fs::directory_iterator(out))
-      files[entry.path().filename()] = entry.file_size();
+    for (const fs::directory_entry& entry : fs::recursive_directory_iterator(out))
+      if (entry.is_regular_file()) files[entry.path().lexically_relative(out)] = entry.file_size();
     return files;
   }
 
@@ -171,7 +171,7 @@ TEST_F(Plan, IsTextForPeople) {
   const CommandResult result = run(checkpoint("tiny"), {});
   EXPECT_EQ(result.exit_code, 0);
   for (const char* part :
-       {"vision.onnx: visual tower, fp32, ", "  attention_q        int4-block32-grid-asym ", "\nfiles:\n",
+       {"onnx/vision_encoder.onnx: visual tower, fp32, ", "  attention_q        int4-block32-grid-asym ", "\nfiles:\n",
         "  manifest.json ", "  total ", "reads ", " of memory; ", " free on the disk\n"})
     EXPECT_THAT(result.out, HasSubstr(part));
   EXPECT_THAT(result.err, HasSubstr("max_length is 4096 tokens of the model's 4096"));

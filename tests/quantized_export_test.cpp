@@ -23,7 +23,7 @@ class QuantizedExport : public CommandLineTest {
   QuantizedExport() { make(tiny()); }
 
   CommandResult run(const fs::path& output, std::vector<std::string> options) const {
-    options.insert(options.begin(), {Q3VL_EXPORT_BINARY, checkpoint_, "-o", output});
+    options.insert(options.begin(), {Q3VL_EXPORT_BINARY, checkpoint_, "-o", output, "--layout", "genai"});
     return run_command(options);
   }
 

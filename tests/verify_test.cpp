@@ -475,7 +475,7 @@ TEST(VerifyRefusals, AreOneSentenceAndACode) {
                  "--text a.json: only quality looks at texts, which --checks leaves out");
   const std::string vision = package("tiny-a", {"--components", "vision"});
   expect_refusal({vision, "--checkpoint", source, "--checks", "quality", "--text", "a.json"}, 2,
-                 "--text a.json: " + vision + " has no model.onnx, which texts are for");
+                 "--text a.json: " + vision + " has no text decoder, which texts are for");
   expect_refusal({sound, "--checkpoint", source, "--checks", "quality", "-q", "--text", empty + "/a.json"}, 3,
                  empty + "/a.json: cannot open: No such file or directory");
   const std::string no_picture = source + "/config.json";

@@ -14,22 +14,25 @@ namespace q3vl {
 
 /// What the user asked for. Empty strings and zeros mean: as the recipe or the checkpoint says.
 struct ExportRequest {
-  std::filesystem::path checkpoint;
-  std::filesystem::path output;
+  std::filesystem::path checkpoint = {};
+  std::filesystem::path output = {};
   std::string recipe = "int4";  ///< a name, or the path of a file
-  std::string target;
-  std::string text;       ///< a spec, as in "int4" or "int4-block64-grid-asym"; docs/RECIPES.md
-  std::string embedding;  ///< a spec
-  std::string vision;     ///< fp32, fp16, int8
-  std::string logits;     ///< last, all
-  std::string kv_cache;   ///< float, int8
+  std::string target = {};
+  std::string text = {};       ///< a spec, as in "int4" or "int4-block64-grid-asym"; docs/RECIPES.md
+  std::string embedding = {};  ///< a spec
+  std::string vision = {};     ///< fp32, fp16, int8
+  std::string logits = {};     ///< last, all
+  std::string kv_cache = {};   ///< float, int8
   int block_size = 0;
-  std::vector<std::string> tensors;     ///< rules ROLE[@LAYERS]=SPEC, the last that covers a tensor counts
-  std::string importance;               ///< none, weights, calibration; empty with a calibration: that
-  std::filesystem::path calibrate;      ///< data to calibrate on first (calibrate.h); the findings go to `calibration`
-  std::filesystem::path calibration;    ///< file of a calibration; with `calibrate` "<output>.calibration" unless told
-  std::uint64_t target_size = 0;        ///< of the package, in bytes; 0: whatever the recipe makes of it
-  std::vector<std::string> components;  ///< of vision, embedding, text; empty: all that the checkpoint has
+  std::vector<std::string> tensors = {};  ///< rules ROLE[@LAYERS]=SPEC, the last that covers a tensor counts
+  std::string importance = {};            ///< none, weights, calibration; empty with a calibration: that
+  std::filesystem::path calibrate = {};  ///< data to calibrate on first (calibrate.h); the findings go to `calibration`
+  std::filesystem::path calibration =
+      {};                         ///< file of a calibration; with `calibrate` "<output>.calibration" unless told
+  std::uint64_t target_size = 0;  ///< of the package, in bytes; 0: whatever the recipe makes of it
+  std::vector<std::string> components = {};  ///< of vision, embedding, text; empty: all that the checkpoint has
+  std::string layout =
+      {};  ///< universal, genai, transformers-js; empty: universal if Transformers.js can run it, else genai
   std::int64_t max_length = 0;   ///< genai_config's search.max_length; 8192, or the model's context if that is shorter
   std::int64_t max_pixels = 0;   ///< the most pixels of a picture after its resize; 1,003,520 unless told
   int threads = 0;               ///< that encode weights; 0: as many as there are processors, at most 16

@@ -24,9 +24,9 @@ struct PlannedGraph {
   std::string contents;
   std::int64_t nodes;  ///< of the graph and its subgraphs
   std::uint64_t bytes;
-  std::string data_file;  ///< empty when all its weights lie in another graph's file
-  std::uint64_t data_bytes;
-  std::vector<PlannedRole> roles;  ///< of data_file
+  std::vector<std::string> data_files;  ///< none when all its weights lie in another graph's file
+  std::uint64_t data_bytes;             ///< of all of them
+  std::vector<PlannedRole> roles;       ///< in them
 };
 
 struct PlanReport {

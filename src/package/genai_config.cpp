@@ -29,7 +29,7 @@ OrderedJson own_names(const std::vector<ValueInfo>& values) {
   return names;
 }
 
-OrderedJson decoder(const Graph& text, const ModelConfig& model) {
+OrderedJson decoder(const Graph& text, PackageLayout layout, const ModelConfig& model) {
   const ValueInfo& past = value_called(text.inputs(), "past_key_values.0.key");  // [batch, kv_heads, past, head_dim]
   const auto layers = std::count_if(text.inputs().begin(), text.inputs().end(), [](const ValueInfo& v) {
     return v.name.starts_with("past_key_values.") && v.name.ends_with(".key");
@@ -44,7 +44,7 @@ OrderedJson decoder(const Graph& text, const ModelConfig& model) {
   outputs["present_key_names"] = "present.%d.key";
   outputs["present_value_names"] = "present.%d.value";
   return {{"session_options", session_options()},
-          {"filename", kTextModelFile},
+          {"filename", graph_file(layout, GraphKind::text)},
           {"head_size", size_at(past, 3)},
           {"hidden_size", hidden_size},
           {"inputs", inputs},
@@ -54,24 +54,24 @@ OrderedJson decoder(const Graph& text, const ModelConfig& model) {
           {"num_key_value_heads", size_at(past, 1)}};
 }
 
-OrderedJson vision(const Graph& graph, const ModelConfig& model) {
-  return {{"session_options", session_options()},    {"filename", kVisionModelFile},
+OrderedJson vision(const Graph& graph, PackageLayout layout, const ModelConfig& model) {
+  return {{"session_options", session_options()},    {"filename", graph_file(layout, GraphKind::vision)},
           {"config_filename", kVisionProcessorFile}, {"spatial_merge_size", model.vision->spatial_merge_size},
           {"patch_size", model.vision->patch_size},  {"inputs", own_names(graph.inputs())},
           {"outputs", own_names(graph.outputs())}};
 }
 
-OrderedJson embedding(const Graph& graph) {
+OrderedJson embedding(const Graph& graph, PackageLayout layout) {
   return {{"session_options", session_options()},
-          {"filename", kEmbeddingModelFile},
+          {"filename", graph_file(layout, GraphKind::embedding)},
           {"inputs", own_names(graph.inputs())},
           {"outputs", own_names(graph.outputs())}};
 }
 
 }  // namespace
 
-OrderedJson genai_config(const PackageGraphs& graphs, const ModelConfig& model, const GenerationConfig& generation,
-                         std::int64_t max_length) {
+OrderedJson genai_config(const PackageGraphs& graphs, PackageLayout layout, const ModelConfig& model,
+                         const GenerationConfig& generation, std::int64_t max_length) {
   const bool pictures = graphs.vision != nullptr;
   OrderedJson document = OrderedJson::object();
   OrderedJson& m = object_in(document, "model");
@@ -86,10 +86,10 @@ OrderedJson genai_config(const PackageGraphs& graphs, const ModelConfig& model, 
   }
   m["vocab_size"] = size_at(value_called(graphs.text->outputs(), "logits"), 2);
   m["context_length"] = model.text.max_position_embeddings;
-  m["decoder"] = decoder(*graphs.text, model);
+  m["decoder"] = decoder(*graphs.text, layout, model);
   if (pictures) {
-    m["embedding"] = embedding(*graphs.embedding);
-    m["vision"] = vision(*graphs.vision, model);
+    m["embedding"] = embedding(*graphs.embedding, layout);
+    m["vision"] = vision(*graphs.vision, layout, model);
   }
   document["search"] = {{"do_sample", generation.do_sample},
                         {"early_stopping", true},

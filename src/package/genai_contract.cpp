@@ -11,6 +11,8 @@
 #include "package/genai_config.h"
 #include "package/genai_config_keys.h"
 #include "package/genai_graph_contract.h"
+#include "package/graph_reader.h"
+#include "package/manifest.h"
 #include "package/tokenizer_contract.h"
 #include "package/vision_processor_contract.h"
 #include "qwen3vl_export/error.h"
@@ -20,13 +22,6 @@ namespace q3vl {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// A name that stays inside the folder it is relative to.
-bool stays_inside(const std::string& name) {
-  const fs::path path(name);
-  return !name.empty() && path.is_relative() && name.find('\\') == std::string::npos &&
-         std::find(path.begin(), path.end(), "..") == path.end();
-}
 
 class PackageChecker {
  public:
@@ -83,59 +78,14 @@ class PackageChecker {
   std::optional<GraphFile> read_graph(const Json& model, const std::string& component) {
     const std::string file = model[component]["filename"].get<std::string>();
     if (!check_path(fmt::format("model.{}.filename", component), file)) return std::nullopt;
-    try {
-      GraphFile graph{file, read_model_summary(package_ / file)};
-      check_external_data(graph);
-      return graph;
-    } catch (const Error& error) {
-      add_error(error);
-      return std::nullopt;
-    }
-  }
-
-  /// One finding a data file, however many initializers share its fault.
-  void check_external_data(const GraphFile& graph) {
-    const fs::path folder = (package_ / graph.file).parent_path();
-    std::map<std::string, std::optional<std::uint64_t>> sizes;  // by location; nothing after a finding
-    for (const InitializerSummary& initializer : graph.summary.initializers) {
-      if (!initializer.external) continue;
-      const ExternalData& data = *initializer.external;
-      if (!sizes.contains(data.location)) sizes[data.location] = data_file_size(graph, folder, data.location);
-      auto& size = sizes[data.location];
-      if (!size) continue;
-      const std::uint64_t length =
-          static_cast<std::uint64_t>(element_count(initializer.shape)) * size_of(initializer.type);
-      if (data.length != length) {
-        findings_.add(graph.file, fmt::format("the initializer {} has {} bytes in {}, expected {} for {} {}",
-                                              initializer.name, data.length, data.location, length,
-                                              name_of(initializer.type), to_string(initializer.shape)));
-        size.reset();
-      } else if (data.offset > *size || data.length > *size - data.offset) {
-        findings_.add(graph.file, fmt::format("the initializer {} has {} bytes from byte {} on in {}, which ends at {}",
-                                              initializer.name, data.length, data.offset, data.location, *size));
-        size.reset();
-      }
-    }
-  }
-
-  std::optional<std::uint64_t> data_file_size(const GraphFile& graph, const fs::path& folder,
-                                              const std::string& location) {
-    if (location.find('/') != std::string::npos || !stays_inside(location)) {
-      findings_.add(graph.file, fmt::format("has external data in \"{}\", expected a file name alone", location));
-      return std::nullopt;
-    }
-    std::error_code error;
-    const bool exists = fs::is_regular_file(folder / location, error);
-    if (exists) return fs::file_size(folder / location);
-    findings_.add(graph.file, fmt::format("has external data in {}, which is missing", location));
-    return std::nullopt;
+    return read_graph_file(package_, file, findings_);
   }
 
   void check_tokenizer_files(const Json& model) {
     fs::path folder = package_;
     if (model.contains("tokenizer_dir")) {
       const std::string name = model["tokenizer_dir"].get<std::string>();
-      if (!stays_inside(name)) {
+      if (!lies_inside(name)) {
         add(fmt::format("model.tokenizer_dir is \"{}\", expected a path inside the package", name));
         return;
       }
@@ -146,7 +96,7 @@ class PackageChecker {
 
   /// Whether `file`, which `key` names, may be opened.
   bool check_path(const std::string& key, const std::string& file) {
-    if (stays_inside(file)) return true;
+    if (lies_inside(file)) return true;
     add(fmt::format("{} is \"{}\", expected a path inside the package", key, file));
     return false;
   }
@@ -155,17 +105,9 @@ class PackageChecker {
     try {
       return read_json_file(package_ / file);
     } catch (const Error& error) {
-      add_error(error);
+      add_error(package_, error, findings_);
       return std::nullopt;
     }
-  }
-
-  /// Errors open with the path; findings, with the file's name inside the package.
-  void add_error(const Error& error) {
-    std::string message = error.what();
-    const std::string folder = (package_ / "").string();
-    if (message.rfind(folder, 0) == 0) message.erase(0, folder.size());
-    findings_.add(message);
   }
 
   void add(const std::string& sentence) { findings_.add(kGenaiConfigFile, sentence); }

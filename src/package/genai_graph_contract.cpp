@@ -13,99 +13,16 @@
 namespace q3vl {
 namespace {
 
+constexpr const char* kClient = "onnxruntime-genai";
 const std::vector<DataType> kFloats{DataType::float32, DataType::float16, DataType::bfloat16};
 const std::vector<DataType> kCacheTypes{DataType::float32, DataType::float16, DataType::bfloat16, DataType::int8};
 const std::vector<DataType> kIntegers{DataType::int64, DataType::int32};
-
-std::string to_text(const ValueInfo& value) {
-  std::vector<std::string> dims;
-  for (const Dim& dim : value.dims)
-    dims.push_back(std::holds_alternative<std::int64_t>(dim) ? std::to_string(std::get<std::int64_t>(dim))
-                                                             : std::get<std::string>(dim));
-  return fmt::format("{} [{}]", name_of(value.type), fmt::join(dims, ", "));
-}
-
-std::optional<std::int64_t> static_size(const ValueInfo& value, std::size_t axis) {
-  if (axis >= value.dims.size() || !std::holds_alternative<std::int64_t>(value.dims[axis])) return std::nullopt;
-  return std::get<std::int64_t>(value.dims[axis]);
-}
-
-std::optional<std::int64_t> last_size(const ValueInfo& value) {
-  return value.dims.empty() ? std::nullopt : static_size(value, value.dims.size() - 1);
-}
-
-const ValueInfo* find(const std::vector<ValueInfo>& values, const std::string& name) {
-  const auto found = std::find_if(values.begin(), values.end(), [&](const ValueInfo& v) { return v.name == name; });
-  return found == values.end() ? nullptr : &*found;
-}
 
 /// "past_key_values.%d.key" for a layer.
 std::string layer_name(std::string pattern, std::int64_t layer) {
   const auto place = pattern.find("%d");
   return place == std::string::npos ? pattern : pattern.replace(place, 2, std::to_string(layer));
 }
-
-/// One graph's values, each asked for once; what is left over is fed by nobody.
-class GraphReader {
- public:
-  GraphReader(const GraphFile& graph, Findings& findings) : graph_(&graph), findings_(&findings) {}
-
-  const std::string& file() const { return graph_->file; }
-
-  /// A value that must be there and of one of `types` and of `rank`; null, and a finding, otherwise.
-  const ValueInfo* input(const std::string& name, const std::vector<DataType>& types, std::size_t rank) {
-    asked_.insert(name);
-    const ValueInfo* value = q3vl::find(graph_->summary.inputs, name);
-    if (value == nullptr) {
-      add(fmt::format("has no input {}", name));
-      complete_ = false;
-      return nullptr;
-    }
-    return of_form(*value, types, rank);
-  }
-
-  const ValueInfo* output(const std::string& name, const std::vector<DataType>& types, std::size_t rank) {
-    const ValueInfo* value = q3vl::find(graph_->summary.outputs, name);
-    if (value != nullptr) return of_form(*value, types, rank);
-    add(fmt::format("has no output {}", name));
-    return nullptr;
-  }
-
-  /// The same for an input that may be left out.
-  const ValueInfo* optional_input(const std::string& name, const std::vector<DataType>& types, std::size_t rank) {
-    asked_.insert(name);
-    const ValueInfo* value = q3vl::find(graph_->summary.inputs, name);
-    return value == nullptr ? nullptr : of_form(*value, types, rank);
-  }
-
-  bool has_input(const std::string& name) const { return q3vl::find(graph_->summary.inputs, name) != nullptr; }
-
-  /// Says which inputs nobody has asked for. Not after one was missing: it is likely to go by another name.
-  void expect_all_fed() {
-    if (!complete_) return;
-    for (const ValueInfo& input : graph_->summary.inputs)
-      if (!asked_.contains(input.name))
-        add(fmt::format("has an input {}, which onnxruntime-genai does not feed", input.name));
-  }
-
-  void add(const std::string& sentence) { findings_->add(graph_->file, sentence); }
-
- private:
-  const ValueInfo* of_form(const ValueInfo& value, const std::vector<DataType>& types, std::size_t rank) {
-    const bool type_known = std::find(types.begin(), types.end(), value.type) != types.end();
-    if (type_known && value.dims.size() == rank && !value.sequence) return &value;
-    std::vector<std::string_view> names;
-    names.reserve(types.size());
-    for (const DataType type : types) names.push_back(name_of(type));
-    add(fmt::format("{} is {}, expected {} of rank {}", value.name, to_text(value), fmt::join(names, " or "), rank));
-    return nullptr;
-  }
-
-  const GraphFile* graph_;
-  Findings* findings_;
-  std::set<std::string> asked_;
-  bool complete_ = true;
-};
 
 class GraphChecker {
  public:
@@ -133,7 +50,7 @@ class GraphChecker {
 
   /// Returns inputs_embeds, when it is there and sound.
   const ValueInfo* check_decoder(bool multimodal) {
-    GraphReader graph(graphs_->decoder, *findings_);
+    GraphReader graph(graphs_->decoder, kClient, *findings_);
     const ValueInfo* embeds = nullptr;
     const std::string input_ids = name("decoder", "inputs", "input_ids", "input_ids");
     if (multimodal) {
@@ -219,7 +136,7 @@ class GraphChecker {
 
   /// Returns image_features, when it is there and sound. `embeds` is the decoder's inputs_embeds, if that is sound.
   const ValueInfo* check_embedding(const ValueInfo* embeds) {
-    GraphReader graph(*graphs_->embedding, *findings_);
+    GraphReader graph(*graphs_->embedding, kClient, *findings_);
     const std::string fed = name("decoder", "inputs", "input_ids", "input_ids");
     const std::string input_ids = name("embedding", "inputs", "input_ids");
     if (input_ids != fed)
@@ -237,7 +154,7 @@ class GraphChecker {
   }
 
   void check_vision(const ValueInfo* embeds, const ValueInfo* features) {
-    GraphReader graph(*graphs_->vision, *findings_);
+    GraphReader graph(*graphs_->vision, kClient, *findings_);
     const ValueInfo* pixels = graph.input(name("vision", "inputs", "pixel_values"), kFloats, 2);
     const std::string grid_name = name("vision", "inputs", "image_grid_thw");
     if (grid_name != "image_grid_thw")

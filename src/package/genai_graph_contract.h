@@ -6,16 +6,10 @@
 
 #include "base/json.h"
 #include "package/findings.h"
+#include "package/graph_reader.h"
 #include "package/vision_processor_contract.h"
-#include "serialize/model_summary.h"
 
 namespace q3vl {
-
-/// A graph of a package; `file` opens its findings.
-struct GraphFile {
-  std::string file;
-  ModelSummary summary;
-};
 
 /// The graphs of a package; vision and embedding are there for model.type qwen3_vl.
 struct GraphFiles {

@@ -94,6 +94,12 @@ OrderedJson source_of(const CheckpointFingerprint& source) {
 
 }  // namespace
 
+bool lies_inside(const std::string& name) {
+  const std::filesystem::path path(name);
+  return path.has_filename() && path.is_relative() && name.find('\\') == std::string::npos &&
+         std::ranges::none_of(path, [](const std::filesystem::path& part) { return part == ".." || part == "."; });
+}
+
 std::string unknown_sha256() {
   return std::string(64, '0');
 }
@@ -106,6 +112,7 @@ OrderedJson manifest(const ManifestInputs& inputs) {
   document["recipe_name"] = std::filesystem::path(inputs.recipe.name).stem().string();
   document["recipe"] = inputs.recipe.to_json();
   document["components"] = inputs.components;
+  document["layout"] = name_of(inputs.package_layout);
   if (inputs.max_length > 0) document["max_length"] = inputs.max_length;
   if (inputs.max_pixels > 0) document["max_pixels"] = inputs.max_pixels;
   document["allow_nonfinite"] = inputs.allow_nonfinite;
@@ -128,8 +135,8 @@ ManifestFiles listed_files(const JsonObject& manifest) {
   const JsonObject files = manifest.object("files");
   for (const auto& item : files.json().items()) {
     const JsonObject file = files.object(item.key());
-    if (const std::filesystem::path name = item.key(); !name.has_filename() || name.filename() != name || name == "..")
-      files.fail(fmt::format("files lists \"{}\", expected names of files beside the manifest", item.key()));
+    if (!lies_inside(item.key()))
+      files.fail(fmt::format("files lists \"{}\", expected paths of files inside the folder", item.key()));
     list[item.key()] = {static_cast<std::uint64_t>(file.integer("bytes", 0, INT64_MAX)), file.string("sha256")};
   }
   return list;

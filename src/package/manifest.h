@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "checkpoint/fingerprint.h"
+#include "package/package_layout.h"
 #include "recipe/recipe.h"
 #include "serialize/data_layout.h"
 
@@ -23,6 +24,9 @@ struct ManifestFile {
 };
 using ManifestFiles = std::map<std::string, ManifestFile>;
 
+/// Whether `name` is the path of a file in the folder that it is relative to, or below.
+bool lies_inside(const std::string& name);
+
 /// Stands for a digest that is not known yet; it takes as much room.
 std::string unknown_sha256();
 
@@ -35,6 +39,7 @@ struct ManifestInputs {
   const Recipe& recipe;
   const DataLayout& layout;
   std::vector<std::string> components;
+  PackageLayout package_layout;
   std::int64_t max_length;  ///< 0 where no genai_config.json is written, as is
   std::int64_t max_pixels;
   bool allow_nonfinite;

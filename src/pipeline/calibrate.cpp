@@ -18,7 +18,8 @@ namespace q3vl {
 CalibrateReport calibrate(const CalibrateRequest& request, const ExportObserver& observer) {
   const auto start = std::chrono::steady_clock::now();
   const int threads = request.threads > 0 ? request.threads : available_processors();
-  const CheckedModel model = check_model(request.checkpoint, {}, resolve_recipe("fp32", {}), /*allow_unused=*/true);
+  const CheckedModel model =
+      check_model({.checkpoint = request.checkpoint, .allow_unused = true}, resolve_recipe("fp32", {}));
   const ModelConfig& config = model.config;
   const std::vector<Prompt> prompts =
       read_calibration_data(request.data, request.checkpoint, config, kDefaultMaxPixels);

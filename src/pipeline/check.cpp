@@ -101,8 +101,9 @@ CheckReport check_folder(const fs::path& folder, int threads, const ExportObserv
   CheckReport report{.folder = folder.string()};
   compare_files(folder, files, threads > 0 ? threads : available_processors(), observer, report);
   check_clients(folder, report);
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
-    const std::string name = entry.path().filename().string();
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder)) {
+    if (entry.is_directory() && !entry.is_symlink()) continue;
+    const std::string name = entry.path().lexically_relative(folder).string();
     if (name != kManifestFile && std::ranges::find(files, name, &ListedFile::name) == files.end())
       report.unlisted.push_back(name);
   }

@@ -13,6 +13,7 @@
 #include "base/sha256.h"
 #include "package/genai_config.h"
 #include "package/genai_contract.h"
+#include "package/transformers_js_contract.h"
 #include "pipeline/calibration_use.h"
 #include "pipeline/checkpoint_check.h"
 #include "pipeline/input_statistics.h"
@@ -29,10 +30,14 @@ namespace {
 void check_package(const PackagePlan& plan, const std::filesystem::path& folder) {
   for (const NamedGraph& named : plan.graphs) check_onnx_file(folder / named.file);
   if (!plan.components.loadable()) return;
-  const std::vector<std::string> findings = genai_contract_findings(folder);
-  if (!findings.empty())
-    throw Error(ErrorKind::bad_input,
-                fmt::format("the package would not load in onnxruntime-genai: {}", fmt::join(findings, "; ")));
+  const auto expect_none = [](const char* client, const std::vector<std::string>& findings) {
+    if (!findings.empty())
+      throw Error(ErrorKind::bad_input,
+                  fmt::format("the package would not load in {}: {}", client, fmt::join(findings, "; ")));
+  };
+  expect_none("onnxruntime-genai", genai_contract_findings(folder));
+  if (serves_transformers_js(plan.package_layout))
+    expect_none("Transformers.js", transformers_js_contract_findings(folder));
 }
 
 }  // namespace
@@ -45,7 +50,7 @@ ExportReport export_package(const ExportRequest& request, const ExportObserver& 
   ExportReport report{.files = plan.files(), .seconds = 0, .peak_memory_bytes = 0};
   std::uint64_t bytes = 0;
   for (const ExportedFile& file : report.files) bytes += file.bytes;
-  folder.require_room(report.files);
+  folder.make_room(report.files);
   std::optional<Calibration> calibration = obtain_calibration(request, plan, observer);
 
   const int threads = encoding_threads(request.threads);

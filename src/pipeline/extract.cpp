@@ -177,8 +177,9 @@ ExportReport extract_module(const ExtractRequest& request, const ExportObserver&
   const Module& module = find_module(request.module);
   if (!read_model_config(request.checkpoint).vision)
     throw Error(ErrorKind::usage, fmt::format("{}: {}", request.checkpoint.string(), module.refusal));
-  const CheckedModel model =
-      check_model(request.checkpoint, {module.component}, resolve_recipe("fp32", {}), request.allow_unused);
+  const CheckedModel model = check_model(
+      {.checkpoint = request.checkpoint, .components = {module.component}, .allow_unused = request.allow_unused},
+      resolve_recipe("fp32", {}));
   check_tied_head(*model.checkpoint, model.config.text, model.requests);
   const ExtractionPlan plan = plan_extraction(request, module, model);
 
@@ -194,7 +195,7 @@ ExportReport extract_module(const ExtractRequest& request, const ExportObserver&
   OutputFolder folder(request.output, request.checkpoint, request.force, "checkpoint");
   std::uint64_t bytes = 0;
   for (const ExportedFile& file : report.files) bytes += file.bytes;
-  folder.require_room(report.files);
+  folder.make_room(report.files);
   observer.detail(fmt::format("{} bytes of tensors to copy, {} bytes to write", plan.tensor_bytes, bytes));
 
   std::vector<std::byte> buffer(kBytesToCopy);

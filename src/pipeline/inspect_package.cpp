@@ -10,6 +10,9 @@
 #include "base/json.h"
 #include "package/genai_config.h"
 #include "package/genai_contract.h"
+#include "package/package_layout.h"
+#include "package/transformers_js_contract.h"
+#include "package/transformers_js_files.h"
 #include "qwen3vl_export/inspect.h"
 #include "serialize/model_summary.h"
 
@@ -20,6 +23,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* kRuntime = "onnxruntime";
 constexpr const char* kGenai = "onnxruntime-genai";
+constexpr const char* kTransformersJs = "Transformers.js";
 
 /// The files that check_tokenizer() of package/tokenizer_contract.h reads; the latter two are read where they exist.
 constexpr std::array kTokenizerFiles = {"tokenizer.json", "tokenizer_config.json"};
@@ -93,14 +97,15 @@ class PackageInspector {
     map_data();
     inspect_runtime();
     inspect_genai();
+    inspect_transformers_js();
     return std::move(report_);
   }
 
  private:
   void list_files() {
-    for (const fs::directory_entry& entry : fs::directory_iterator(folder_))
+    for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder_))
       if (entry.is_regular_file())
-        report_.files.push_back({entry.path().filename().string(), std::uint64_t{entry.file_size()}});
+        report_.files.push_back({entry.path().lexically_relative(folder_).string(), std::uint64_t{entry.file_size()}});
     std::sort(report_.files.begin(), report_.files.end(),
               [](const InspectedFile& a, const InspectedFile& b) { return a.name < b.name; });
   }
@@ -187,7 +192,7 @@ class PackageInspector {
           .offset = 0,
           .bytes = static_cast<std::uint64_t>(element_count(initializer.shape)) * size_of(initializer.type)};
       if (initializer.external) {
-        tensor.file = initializer.external->location;
+        tensor.file = (fs::path(file.name).parent_path() / initializer.external->location).string();
         tensor.offset = initializer.external->offset;
         tensor.bytes = initializer.external->length;
       }
@@ -290,6 +295,36 @@ class PackageInspector {
     report_.clients.push_back(std::move(client));
   }
 
+  void inspect_transformers_js() {
+    const std::string embedding = graph_file(PackageLayout::transformers_js, GraphKind::token_embedding);
+    if (!find_file(embedding)) {
+      report_.notes.push_back(fmt::format("there is no {}: {} does not load this package", embedding, kTransformersJs));
+      return;
+    }
+    const std::vector<std::string> sentences = transformers_js_contract_findings(folder_);
+    for (const std::string& sentence : sentences) add(kTransformersJs, sentence);
+    InspectedClient client{.name = kTransformersJs, .files = {}, .loads = sentences.empty()};
+    std::set<std::string> names = {kConfigFile, kPreprocessorFile, "tokenizer.json", kTokenizerConfigFile};
+    for (const GraphKind kind : {GraphKind::vision, GraphKind::token_embedding, GraphKind::text}) {
+      const std::string file = graph_file(PackageLayout::transformers_js, kind);
+      names.insert(file);
+      names.merge(data_files_of(file));
+    }
+    if (find_file("generation_config.json")) names.insert("generation_config.json");
+    for (const std::string& name : names) client.files.push_back(look_up(name));
+    report_.clients.push_back(std::move(client));
+  }
+
+  /// The files that hold weights of a graph.
+  std::set<std::string> data_files_of(const std::string& graph_name) const {
+    std::set<std::string> names;
+    for (const InspectedGraph& graph : report_.graphs)
+      if (graph.file == graph_name)
+        for (const InspectedTensor& tensor : graph.initializers)
+          if (!tensor.file.empty()) names.insert(tensor.file);
+    return names;
+  }
+
   void list_genai_files(const Json& config, std::vector<InspectedFile>& files) const {
     const auto named = [&](const char* pointer) -> std::optional<std::string> {
       const Json::json_pointer place(pointer);
@@ -300,10 +335,7 @@ class PackageInspector {
     for (const char* pointer : {"/model/vision/filename", "/model/embedding/filename", "/model/decoder/filename"})
       if (const auto name = named(pointer)) {
         files.push_back(look_up(*name));
-        for (const InspectedGraph& graph : report_.graphs)
-          if (graph.file == *name)
-            for (const InspectedTensor& tensor : graph.initializers)
-              if (!tensor.file.empty()) data.insert(tensor.file);
+        data.merge(data_files_of(*name));
       }
     for (const std::string& name : data) files.push_back(look_up(name));
     if (const auto name = named("/model/vision/config_filename")) files.push_back(look_up(*name));

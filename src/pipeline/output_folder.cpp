@@ -217,9 +217,11 @@ void OutputFolder::remove() {
   for (const fs::path& folder : made_ | std::views::reverse) fs::remove(folder, ignored);
 }
 
-void OutputFolder::require_room(const std::vector<ExportedFile>& files) const {
+void OutputFolder::make_room(const std::vector<ExportedFile>& files) {
   const DiskSpace disk = disk_space(partial_);
-  std::uint64_t needed = disk.block_bytes;  // of the folder
+  for (const ExportedFile& file : files)
+    if (const fs::path folder = fs::path(file.name).parent_path(); !folder.empty()) folders_.insert(folder.string());
+  std::uint64_t needed = disk.block_bytes * (1 + folders_.size());
   for (const ExportedFile& file : files) {
     needed += (file.bytes + disk.block_bytes - 1) / disk.block_bytes * disk.block_bytes;
     const std::size_t length = (partial_ / file.name).string().size();
@@ -234,18 +236,29 @@ void OutputFolder::require_room(const std::vector<ExportedFile>& files) const {
   }
   if (disk.bytes < needed)
     fail(output_, fmt::format("the {} needs {} bytes, but the disk has {} free", what_, needed, disk.bytes));
-  if (disk.files && *disk.files < files.size())
-    fail(output_, fmt::format("the {} needs {} files, but the disk has room for {} more (inodes)", what_, files.size(),
-                              *disk.files));
+  if (const std::size_t count = files.size() + folders_.size(); disk.files && *disk.files < count)
+    fail(output_,
+         fmt::format("the {} needs {} files, but the disk has room for {} more (inodes)", what_, count, *disk.files));
+  for (const std::string& folder : folders_) {
+    std::error_code error;
+    fs::create_directory(partial_ / folder, error);
+    expect_done(error, partial_ / folder, "create the folder");
+  }
+}
+
+/// Its entries durable, and of the time that is asked for.
+void OutputFolder::finish(const fs::path& folder) const {
+  if (time_) {
+    for (const std::string& name : names_in(folder)) set_time_durably(folder / name, *time_);
+    set_time_durably(folder, *time_);
+  }
+  sync_folder(folder);
 }
 
 void OutputFolder::commit() {
   if (::unlink((partial_ / kMarker).c_str()) != 0) fail(partial_ / kMarker, "remove", errno);
-  if (time_) {
-    for (const std::string& name : names_in(partial_)) set_time_durably(partial_ / name, *time_);
-    set_time_durably(partial_, *time_);
-  }
-  sync_folder(partial_);
+  for (const std::string& folder : folders_) finish(partial_ / folder);
+  finish(partial_);
   for (const fs::path& folder : made_) sync_folder(folder.parent_path());
   // Exchanged, the old one is never missing: it takes the partial folder's name and is removed from there. Without
   // RENAME_EXCHANGE the system refuses when somebody else has put something there.

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -31,9 +32,9 @@ class OutputFolder {
   /// Where to write.
   const std::filesystem::path& path() const { return partial_; }
 
-  /// Throws Error(output) when there is no room for all of `files`: on the disk, for files of their sizes, for paths of
-  /// their lengths.
-  void require_room(const std::vector<ExportedFile>& files) const;
+  /// Makes the folders that `files` name. Throws Error(output) when there is no room for all of them: on the disk, for
+  /// files of their sizes, for paths of their lengths.
+  void make_room(const std::vector<ExportedFile>& files);
 
   /// Makes what was written, each file synced, durable and puts it in place of `output`, in one step. Its files are of
   /// the time that SOURCE_DATE_EPOCH says, if it does. Throws Error(output): `output` is the old one then, or the
@@ -46,12 +47,14 @@ class OutputFolder {
   void empty();
   void remove();
   void remove_old();
+  void finish(const std::filesystem::path& folder) const;
 
   std::filesystem::path output_;
   std::filesystem::path partial_;
   std::string what_;
   bool replaces_ = false;                    // `output` holds what this program wrote before
   std::vector<std::filesystem::path> made_;  // folders that did not exist, outermost first; partial_ is not among them
+  std::set<std::string> folders_;            // inside partial_, one level deep
   std::optional<std::int64_t> time_;         // of SOURCE_DATE_EPOCH
   std::optional<File> lock_;                 // the marker file inside partial_; while it is open, partial_ is ours
 };

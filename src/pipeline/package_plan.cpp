@@ -10,6 +10,7 @@
 #include "config/image_config.h"
 #include "package/genai_config.h"
 #include "package/manifest.h"
+#include "package/transformers_js_files.h"
 #include "package/vision_processor.h"
 #include "pipeline/budget.h"
 #include "pipeline/checkpoint_check.h"
@@ -49,33 +50,54 @@ Components components_of(const ModelConfig& config) {
   return {.vision = config.vision.has_value(), .embedding = config.vision.has_value(), .text = true};
 }
 
+/// The layout that is asked for, or else universal where Transformers.js can run what is written.
+PackageLayout choose_layout(const std::string& name, const Components& components, const Recipe& recipe) {
+  std::string reason;
+  if (!components.whole())
+    reason = fmt::format("Transformers.js loads vision, embedding and text, and only {} {} written",
+                         fmt::join(components.names(), " and "), components.names().size() == 1 ? "is" : "are");
+  else if (recipe.kv_cache == KvCacheType::int8)
+    reason = "Transformers.js has no int8 cache";
+  if (name.empty()) return reason.empty() ? PackageLayout::universal : PackageLayout::genai;
+  const PackageLayout layout = package_layout(name);
+  if (serves_transformers_js(layout) && !reason.empty())
+    throw Error(ErrorKind::usage,
+                fmt::format("--layout {} is for Transformers.js too, but {}; choose --layout genai", name, reason));
+  return layout;
+}
+
 std::vector<NamedGraph> build_graphs(const ModelConfig& config, const Recipe& recipe, const Components& components,
-                                     WeightRequests& requests) {
+                                     PackageLayout layout, WeightRequests& requests) {
   const TargetProfile& target = target_profile(recipe.target);
-  std::vector<NamedGraph> graphs;
-  const auto add = [&](const char* file, const char* name, std::string contents) {
-    graphs.push_back({file, std::move(contents), std::make_unique<Graph>(name)});
-    return Builder{*graphs.back().graph, requests, target};
-  };
   const OrderedJson resolved = recipe.to_json();
   const auto precision = [&](const char* part) { return resolved[part]["precision"].get<std::string>(); };
   const bool int8_cache = recipe.kv_cache == KvCacheType::int8;
-  if (components.vision)
-    build_vision_graph(add(kVisionModelFile, "vision", "visual tower, " + precision("vision")), config);
-  if (components.embedding)
-    build_embedding_graph(add(kEmbeddingModelFile, "embedding", "token embedding, " + precision("embedding")), config);
-  if (components.text)
-    build_text_graph(
-        add(kTextModelFile, "text", "text decoder, " + precision("text") + (int8_cache ? ", int8 cache" : "")), config,
-        {.embeddings_inside = components.text_only(),
-         .all_logits = recipe.logits == Logits::all,
-         .accuracy_level = recipe.accuracy_level,
-         .int8_cache = int8_cache});
+  std::vector<NamedGraph> graphs;
+  const auto add = [&](GraphKind kind, const std::string& contents) {
+    graphs.push_back(
+        {kind, graph_file(layout, kind), contents, std::make_unique<Graph>(std::string(graph_name(kind)))});
+    requests.begin_graph();
+    return Builder{*graphs.back().graph, requests, target};
+  };
+  for (const GraphKind kind : graph_kinds(layout)) {
+    if (kind == GraphKind::vision && components.vision)
+      build_vision_graph(add(kind, "visual tower, " + precision("vision")), config);
+    if (kind == GraphKind::token_embedding && components.embedding)
+      build_token_embedding_graph(add(kind, "token embedding of Transformers.js, " + precision("embedding")), config);
+    if (kind == GraphKind::embedding && components.embedding)
+      build_embedding_graph(add(kind, "token embedding, " + precision("embedding")), config);
+    if (kind == GraphKind::text && components.text)
+      build_text_graph(add(kind, "text decoder, " + precision("text") + (int8_cache ? ", int8 cache" : "")), config,
+                       {.embeddings_inside = components.text_only(),
+                        .all_logits = recipe.logits == Logits::all,
+                        .accuracy_level = recipe.accuracy_level,
+                        .int8_cache = int8_cache});
+  }
   return graphs;
 }
 
-const Graph* find_graph(const std::vector<NamedGraph>& graphs, const std::string& file) {
-  const auto found = std::find_if(graphs.begin(), graphs.end(), [&](const NamedGraph& g) { return g.file == file; });
+const Graph* find_graph(const std::vector<NamedGraph>& graphs, GraphKind kind) {
+  const auto found = std::ranges::find(graphs, kind, &NamedGraph::kind);
   return found == graphs.end() ? nullptr : found->graph.get();
 }
 
@@ -110,7 +132,17 @@ std::int64_t choose_max_pixels(const ExportRequest& request, const ImageConfig& 
   return chosen;
 }
 
-/// genai_config.json and vision_processor.json, where the components make a package that a client can load.
+/// What browsers fetch beside each graph; nothing where graphs share weights, which browsers cannot follow.
+BrowserDataFiles browser_data_files(const PackagePlan& plan) {
+  BrowserDataFiles files;
+  if (plan.package_layout != PackageLayout::transformers_js) return files;
+  for (const NamedGraph& named : plan.graphs)
+    if (const auto count = plan.layout.files_of(named.graph->name()).size(); count > 0)
+      files[std::filesystem::path(named.file).stem()] = static_cast<std::int64_t>(count);
+  return files;
+}
+
+/// The files that clients read beside the graphs, where the components make a package that one can load.
 void add_client_files(PackagePlan& plan, const ExportRequest& request, const ExportObserver& observer) {
   if (!plan.components.loadable()) {
     observer.warning(
@@ -121,18 +153,26 @@ void add_client_files(PackagePlan& plan, const ExportRequest& request, const Exp
   }
   plan.assets = assets(request.checkpoint, plan.components.whole());
   plan.max_length = choose_max_length(request, plan.config.text, observer);
-  const auto add = [&](const char* name, const char* contents, const OrderedJson& document) {
+  const auto add = [&](const char* name, const char* contents, const auto& document) {
+    std::erase_if(plan.assets, [&](const Asset& asset) { return asset.name == name; });
     const std::string text = document.dump(2) + "\n";
     plan.small_files.push_back({{name, text.size(), contents}, text});
   };
-  const PackageGraphs graphs{find_graph(plan.graphs, kVisionModelFile), find_graph(plan.graphs, kEmbeddingModelFile),
-                             find_graph(plan.graphs, kTextModelFile)};
+  const GenerationConfig generation = read_generation_config(request.checkpoint, plan.config);
+  const PackageGraphs graphs{find_graph(plan.graphs, GraphKind::vision), find_graph(plan.graphs, GraphKind::embedding),
+                             find_graph(plan.graphs, GraphKind::text)};
   add(kGenaiConfigFile, "onnxruntime-genai's config",
-      genai_config(graphs, plan.config, read_generation_config(request.checkpoint, plan.config), plan.max_length));
+      genai_config(graphs, plan.package_layout, plan.config, generation, plan.max_length));
   if (!plan.components.whole()) return;
   const ImageConfig image = read_image_config(request.checkpoint, *plan.config.vision);
   plan.max_pixels = choose_max_pixels(request, image, observer);
   add(kVisionProcessorFile, "onnxruntime-genai's image transforms", vision_processor(image, plan.max_pixels));
+  if (!serves_transformers_js(plan.package_layout)) return;
+  add(kConfigFile, "the model's config, completed",
+      transformers_js_config(request.checkpoint, generation, browser_data_files(plan)));
+  add(kPreprocessorFile, "image settings, completed",
+      transformers_js_preprocessor(request.checkpoint, image, plan.max_pixels));
+  add(kTokenizerConfigFile, "tokenizer settings, completed", transformers_js_tokenizer_config(request.checkpoint));
 }
 
 /// The files that the manifest lists.
@@ -140,8 +180,10 @@ std::vector<ExportedFile> files_without_manifest(const PackagePlan& plan) {
   std::vector<ExportedFile> files;
   for (const auto& [file, text] : plan.small_files) {
     files.push_back(file);
-    const auto data = plan.layout.files().find(data_file(file.name));
-    if (data != plan.layout.files().end()) files.push_back({data->first, data->second, "its weights"});
+    const auto graph = std::ranges::find(plan.graphs, file.name, &NamedGraph::file);
+    if (graph == plan.graphs.end()) continue;
+    for (const std::string& data : plan.layout.files_of(graph->graph->name()))
+      files.push_back({data, plan.layout.files().at(data), "its weights"});
   }
   for (const Asset& asset : plan.assets) files.push_back({asset.name, asset.bytes, asset.contents});
   return files;
@@ -149,29 +191,35 @@ std::vector<ExportedFile> files_without_manifest(const PackagePlan& plan) {
 
 }  // namespace
 
-std::string data_file(const std::string& model_file) {
-  return model_file + ".data";
+EncodingPolicy encoding_policy(const Recipe& recipe, PackageLayout layout, std::int64_t layer_count) {
+  EncodingPolicy by_recipe = recipe.policy(layer_count);
+  if (layout != PackageLayout::transformers_js) return by_recipe;
+  return [by_recipe = std::move(by_recipe)](const WeightUse& use) {
+    const Encoding encoding = by_recipe(use);
+    return encoding.format == Encoding::Format::stored ? Encoding{.format = Encoding::Format::float32} : encoding;
+  };
 }
 
 WeightRequests request_whole_model(const ModelConfig& config, const Recipe& recipe, const Checkpoint& checkpoint) {
   WeightRequests requests(lookup_in(checkpoint), recipe.policy(config.text.num_hidden_layers));
-  build_graphs(config, recipe, components_of(config), requests);
+  build_graphs(config, recipe, components_of(config), PackageLayout::genai, requests);
   return requests;
 }
 
-CheckedModel check_model(const std::filesystem::path& checkpoint, const std::vector<std::string>& components,
-                         const Recipe& recipe, bool allow_unused) {
-  ModelConfig config = read_model_config(checkpoint);
-  const Components chosen = choose_components(components, components_of(config), checkpoint);
+CheckedModel check_model(const ExportRequest& request, const Recipe& recipe) {
+  ModelConfig config = read_model_config(request.checkpoint);
+  const Components chosen = choose_components(request.components, components_of(config), request.checkpoint);
+  const PackageLayout layout = choose_layout(request.layout, chosen, recipe);
   for (const TensorRule& rule : recipe.tensors) check_layers(rule, config.text.num_hidden_layers);
-  auto opened = std::make_unique<Checkpoint>(Checkpoint::open(checkpoint));
+  auto opened = std::make_unique<Checkpoint>(Checkpoint::open(request.checkpoint));
 
   const WeightRequests whole = request_whole_model(config, recipe, *opened);
-  WeightRequests written(lookup_in(*opened), recipe.policy(config.text.num_hidden_layers));
-  std::vector<NamedGraph> graphs = build_graphs(config, recipe, chosen, written);
-  check_weights(*opened, config.text, written, whole, allow_unused);
+  WeightRequests written(lookup_in(*opened), encoding_policy(recipe, layout, config.text.num_hidden_layers));
+  std::vector<NamedGraph> graphs = build_graphs(config, recipe, chosen, layout, written);
+  check_weights(*opened, config.text, written, whole, request.allow_unused);
   return {.config = std::move(config),
           .components = chosen,
+          .layout = layout,
           .checkpoint = std::move(opened),
           .requests = std::move(written),
           .graphs = std::move(graphs)};
@@ -192,10 +240,11 @@ Recipe recipe_of(const ExportRequest& request) {
 }
 
 PackagePlan plan_of(const ExportRequest& request, const Recipe& recipe, const ExportObserver& observer) {
-  CheckedModel model = check_model(request.checkpoint, request.components, recipe, request.allow_unused);
+  CheckedModel model = check_model(request, recipe);
   PackagePlan plan{.config = std::move(model.config),
                    .recipe = recipe,
                    .components = model.components,
+                   .package_layout = model.layout,
                    .checkpoint = std::move(model.checkpoint),
                    .requests = std::move(model.requests),
                    .graphs = std::move(model.graphs),
@@ -205,7 +254,8 @@ PackagePlan plan_of(const ExportRequest& request, const Recipe& recipe, const Ex
                    .allow_nonfinite = request.allow_nonfinite,
                    .source = {}};
   plan.source = fingerprint(*plan.checkpoint);
-  for (const NamedGraph& named : plan.graphs) plan.layout.place(*named.graph, plan.requests, data_file(named.file));
+  for (const NamedGraph& named : plan.graphs)
+    plan.layout.place(*named.graph, plan.requests, data_files(plan.package_layout, named.kind));
   for (const NamedGraph& named : plan.graphs) {
     std::string bytes = onnx_model(*named.graph, plan.layout, Q3VL_VERSION);
     plan.small_files.push_back({{named.file, bytes.size(), named.contents}, std::move(bytes)});
@@ -224,6 +274,7 @@ std::string PackagePlan::manifest_text(const std::map<std::string, std::string>&
                         .recipe = recipe,
                         .layout = layout,
                         .components = components.names(),
+                        .package_layout = package_layout,
                         .max_length = max_length,
                         .max_pixels = max_pixels,
                         .allow_nonfinite = allow_nonfinite,

@@ -12,6 +12,7 @@
 #include "config/model_config.h"
 #include "graph/graph.h"
 #include "package/assets.h"
+#include "package/package_layout.h"
 #include "quant/weight_requests.h"
 #include "qwen3vl_export/export.h"
 #include "recipe/recipe.h"
@@ -41,8 +42,9 @@ struct Components {
   }
 };
 
-/// A graph of the package and the name of its file.
+/// A graph of the package and the path of its file in it.
 struct NamedGraph {
+  GraphKind kind;
   std::string file;
   std::string contents;
   std::unique_ptr<Graph> graph;
@@ -58,6 +60,7 @@ struct SmallFile {
 struct CheckedModel {
   ModelConfig config;
   Components components;
+  PackageLayout layout;
   std::unique_ptr<Checkpoint> checkpoint;  // the requests look into it
   WeightRequests requests;                 ///< the weights that the graphs need
   std::vector<NamedGraph> graphs;
@@ -67,13 +70,14 @@ struct PackagePlan {
   ModelConfig config;
   Recipe recipe;
   Components components;
+  PackageLayout package_layout;
   std::unique_ptr<Checkpoint> checkpoint;  // the requests look into it
   WeightRequests requests;
   std::vector<NamedGraph> graphs;
   DataLayout layout;
   std::vector<SmallFile> small_files;  ///< but for the manifest
-  std::vector<Asset> assets;
-  std::int64_t max_length = 0;  ///< 0 where no genai_config.json is written, as is
+  std::vector<Asset> assets;           ///< the checkpoint's own files, byte for byte
+  std::int64_t max_length = 0;         ///< 0 where no genai_config.json is written, as is
   std::int64_t max_pixels = 0;
   bool allow_nonfinite = false;
   CheckpointFingerprint source;
@@ -86,17 +90,20 @@ struct PackagePlan {
   std::string manifest_text(const std::map<std::string, std::string>& sha256) const;
 };
 
-/// The name of the file that holds the weights of `model_file`.
-std::string data_file(const std::string& model_file);
+/// What each weight is stored as: by the recipe, but that a browser's ONNX Runtime cannot read bfloat16 (Cast has no
+/// such kernel in onnxruntime-web 1.31), so that where a browser loads the package what would lie in it as in the
+/// checkpoint is widened, exactly.
+EncodingPolicy encoding_policy(const Recipe& recipe, PackageLayout layout, std::int64_t layer_count);
 
 /// Asks `checkpoint` for every weight of the model that `config` describes, whatever is written of it.
 WeightRequests request_whole_model(const ModelConfig& config, const Recipe& recipe, const Checkpoint& checkpoint);
 
-/// Reads config.json and the headers of the weights in `checkpoint` and builds the graphs of the components named,
-/// without any of all that it has. Throws Error(usage) for components that it has not and Error(bad_input) for tensors
-/// that are missing, of another shape or, unless `allow_unused`, not part of the model.
-CheckedModel check_model(const std::filesystem::path& checkpoint, const std::vector<std::string>& components,
-                         const Recipe& recipe, bool allow_unused);
+/// Reads config.json and the headers of the weights in the request's checkpoint and builds the graphs of the components
+/// that it names, without any of all that it has, in the layout that it names, without one in that which serves most
+/// clients. Throws Error(usage) for components that the checkpoint has not and for layouts that they, or the recipe, do
+/// not fit; Error(bad_input) for tensors that are missing, of another shape or, unless they are allowed, not part of
+/// the model.
+CheckedModel check_model(const ExportRequest& request, const Recipe& recipe);
 
 /// The recipe that the request names, with what it changes of it; without regard to a target size.
 Recipe recipe_of(const ExportRequest& request);

@@ -23,10 +23,10 @@ std::int64_t count_nodes(const Graph& graph) {
   return count;
 }
 
-std::vector<PlannedRole> roles_in(const std::vector<RoleSize>& sizes, const std::string& file) {
+std::vector<PlannedRole> roles_in(const std::vector<RoleSize>& sizes, const std::vector<std::string>& files) {
   std::vector<PlannedRole> roles;
   for (const RoleSize& size : sizes) {
-    if (size.file != file) continue;
+    if (std::ranges::find(files, size.file) == files.end()) continue;
     std::vector<std::string_view> types;
     for (const DataType type : size.types) types.push_back(name_of(type));
     roles.push_back({.role = std::string(name_of(size.role)),
@@ -81,18 +81,15 @@ PlanReport plan_package(const ExportRequest& request, const ExportObserver& obse
   const std::vector<RoleSize> sizes = sizes_by_role(plan.layout);
   std::uint64_t graph_bytes = 0;
   for (const NamedGraph& named : plan.graphs) {
-    const std::string data = data_file(named.file);
-    const auto bytes_of = [&](const std::string& name) -> std::uint64_t {
-      const auto found = std::find_if(report.files.begin(), report.files.end(),
-                                      [&](const ExportedFile& file) { return file.name == name; });
-      return found == report.files.end() ? 0 : found->bytes;
-    };
+    const std::vector<std::string> data = plan.layout.files_of(named.graph->name());
+    std::uint64_t data_bytes = 0;
+    for (const std::string& file : data) data_bytes += plan.layout.files().at(file);
     report.graphs.push_back({.file = named.file,
                              .contents = named.contents,
                              .nodes = count_nodes(*named.graph),
-                             .bytes = bytes_of(named.file),
-                             .data_file = plan.layout.files().contains(data) ? data : "",
-                             .data_bytes = bytes_of(data),
+                             .bytes = std::ranges::find(report.files, named.file, &ExportedFile::name)->bytes,
+                             .data_files = data,
+                             .data_bytes = data_bytes,
                              .roles = roles_in(sizes, data)});
     graph_bytes += report.graphs.back().bytes;
   }

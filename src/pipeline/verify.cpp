@@ -76,6 +76,7 @@ ExportRequest request_of(const fs::path& package, const fs::path& checkpoint, in
   request.components.clear();
   for (const Json& name : manifest.json().at("components"))
     request.components.push_back(name.is_string() ? name.get<std::string>() : describe(name));
+  request.layout = manifest.string("layout");
   if (manifest.has("max_length")) request.max_length = manifest.integer("max_length", 1, INT64_MAX);
   if (manifest.has("max_pixels")) request.max_pixels = manifest.integer("max_pixels", 1, INT64_MAX);
   if (manifest.has("allow_nonfinite")) request.allow_nonfinite = manifest.boolean("allow_nonfinite");
@@ -210,7 +211,7 @@ std::vector<VerifyCase> make_cases(const PackagePlan& plan, const VerifyRequest&
     throw Error(ErrorKind::usage, fmt::format("--image {}: {} is a text-only package, which sees no pictures",
                                               request.images.front().string(), request.package.string()));
   if (!plan.components.text && !request.texts.empty())
-    throw Error(ErrorKind::usage, fmt::format("--text {}: {} has no model.onnx, which texts are for",
+    throw Error(ErrorKind::usage, fmt::format("--text {}: {} has no text decoder, which texts are for",
                                               request.texts.front().string(), request.package.string()));
   std::vector<Patches> images;
   std::vector<std::string> names;
@@ -259,7 +260,7 @@ VerifyReport verify_package(const VerifyRequest& request, const ExportObserver& 
   if (checks.numerics || checks.quality) {
     const OnnxRuntime runtime(request.onnxruntime.empty() ? OnnxRuntime::default_library() : request.onnxruntime);
     report.onnxruntime = runtime.version();
-    const EncodingPolicy policy = plan.recipe.policy(plan.config.text.num_hidden_layers);
+    const EncodingPolicy policy = encoding_policy(plan.recipe, plan.package_layout, plan.config.text.num_hidden_layers);
     const std::vector<VerifyCase> cases = make_cases(plan, request);
     for (const VerifyCase& item : cases) report.cases.push_back(item.name);
     check_numbers({.config = plan.config,
@@ -268,6 +269,7 @@ VerifyReport verify_package(const VerifyRequest& request, const ExportObserver& 
                    .head_encoding = policy(Role::lm_head),
                    .embedding_encoding = policy(Role::embedding),
                    .package = request.package,
+                   .package_layout = plan.package_layout,
                    .runtime = runtime,
                    .has_vision = plan.components.vision,
                    .has_embedding = plan.components.embedding,

@@ -56,8 +56,12 @@ class WeightRequests {
  public:
   WeightRequests(WeightLookup lookup, EncodingPolicy policy) : lookup_(std::move(lookup)), policy_(std::move(policy)) {}
 
-  /// States that a graph needs `name` with `shape` for `use`. The same weight in the same encoding is one request, so
-  /// that tied weights of two graphs share their bytes. `balanced_by` is for w8a8 and row_norms alone.
+  /// Says that what follows are the requests of another graph.
+  void begin_graph() { bound_.clear(); }
+
+  /// States that a graph needs `name` with `shape` for `use`, once in all for one role. The same weight in the same
+  /// encoding is one request, so that tied weights of two graphs share their bytes. `balanced_by` is for w8a8 and
+  /// row_norms alone.
   const WeightRequest& request(const std::string& name, const Shape& shape, const WeightUse& use,
                                const std::string& balanced_by = "");
 
@@ -78,7 +82,7 @@ class WeightRequests {
   std::map<std::string, WeightRequest> requests_;  // by name and encoding
   std::vector<const WeightRequest*> order_;
   std::set<std::string> names_;
-  std::set<std::pair<std::string, Role>> bound_;
+  std::set<std::pair<std::string, Role>> bound_;  // of the graph under way
   std::vector<WeightFault> faults_;
 };
 

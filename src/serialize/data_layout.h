@@ -13,7 +13,7 @@ namespace q3vl {
 
 /// A range of an external data file.
 struct DataPlace {
-  std::string file;  ///< a name beside the .onnx file
+  std::string file;  ///< its path in the package
   std::uint64_t offset;
   std::uint64_t bytes;
 };
@@ -25,16 +25,26 @@ struct PlacedWeight {
   std::string file;
 };
 
+/// The files that the weights of a graph go to.
+struct DataFiles {
+  std::string name;              ///< the path, in the package, of the first; the others have _1, _2, … behind it
+  std::uint64_t most_bytes = 0;  ///< of one file; 0: there is one, of any size
+  std::vector<std::string> takes = {};  ///< graphs placed before, whose weights this one takes from where they lie
+};
+
 class DataLayout {
  public:
-  /// Places the weights of `graph` that no graph before it has placed into `file`, in the order in which any graph
+  /// Places the weights of `graph` that none of the graphs that it takes from has, in the order in which any graph
   /// first asked for their tensors: read in this order, tensors fill every file from its beginning to its end, also one
   /// that two files take in different forms. All parts of a weight go into one file. `requests` must outlive the
-  /// layout.
-  void place(const Graph& graph, const WeightRequests& requests, const std::string& file);
+  /// layout. Throws Error(unsupported) for a weight that is larger than a file may be.
+  void place(const Graph& graph, const WeightRequests& requests, const DataFiles& files);
 
-  /// The place of a graph's initializer. Throws Error(internal) for one that was not placed.
-  const DataPlace& at(const std::string& blob) const;
+  /// The place of an initializer of the graph of this name. Throws Error(internal) for one that was not placed.
+  const DataPlace& at(const std::string& graph, const std::string& blob) const;
+
+  /// The files that place() put weights of the graph of this name into, in order; not those that it takes some from.
+  std::vector<std::string> files_of(const std::string& graph) const;
 
   const std::vector<PlacedWeight>& weights() const { return weights_; }
 
@@ -45,7 +55,8 @@ class DataLayout {
   const std::map<std::string, std::uint64_t>& files() const { return files_; }
 
  private:
-  std::map<std::string, DataPlace> places_;
+  std::map<std::string, std::map<std::string, DataPlace>> places_;  // graph → blob → place
+  std::map<std::string, std::vector<std::string>> files_of_;        // by graph
   std::vector<PlacedWeight> weights_;
   std::map<std::string, std::uint64_t> files_;
 };

@@ -5,10 +5,18 @@
 #include <onnx/common/version.h>
 #include <onnx/onnx_pb.h>
 
+#include <filesystem>
+
 #include "base/data_type.h"
 
 namespace q3vl {
 namespace {
+
+/// Where the weights of a model lie, its subgraphs' among them.
+struct Places {
+  const DataLayout& layout;
+  const std::string& model;
+};
 
 onnx::TensorProto_DataType proto_type(DataType type) {
   return static_cast<onnx::TensorProto_DataType>(onnx_type(type));
@@ -33,9 +41,9 @@ void fill(const ValueInfo& info, onnx::ValueInfoProto& proto) {
   }
 }
 
-void fill(const Graph& graph, const DataLayout& layout, onnx::GraphProto& proto);
+void fill(const Graph& graph, const Places& places, onnx::GraphProto& proto);
 
-void fill(const Attribute& attribute, const DataLayout& layout, onnx::AttributeProto& proto) {
+void fill(const Attribute& attribute, const Places& places, onnx::AttributeProto& proto) {
   using onnx::AttributeProto;
   proto.set_name(attribute.name);
   if (const auto* integer = std::get_if<std::int64_t>(&attribute.value)) {
@@ -52,7 +60,7 @@ void fill(const Attribute& attribute, const DataLayout& layout, onnx::AttributeP
     for (const std::int64_t value : *integers) proto.add_ints(value);
   } else {
     proto.set_type(AttributeProto::GRAPH);
-    fill(*std::get<std::shared_ptr<Graph>>(attribute.value), layout, *proto.mutable_g());
+    fill(*std::get<std::shared_ptr<Graph>>(attribute.value), places, *proto.mutable_g());
   }
 }
 
@@ -63,28 +71,29 @@ void fill(const Constant& constant, onnx::TensorProto& proto) {
   proto.set_raw_data(constant.bytes.data(), constant.bytes.size());
 }
 
-void fill(const WeightInitializer& weight, const DataLayout& layout, onnx::TensorProto& proto) {
+void fill(const WeightInitializer& weight, const Places& places, onnx::TensorProto& proto) {
   proto.set_name(weight.name);
   proto.set_data_type(proto_type(weight.type));
   for (const std::int64_t size : weight.shape) proto.add_dims(size);
   proto.set_data_location(onnx::TensorProto::EXTERNAL);
-  const DataPlace& place = layout.at(weight.blob);
+  const DataPlace& place = places.layout.at(places.model, weight.blob);
   const auto entry = [&](const char* key, const std::string& value) {
     onnx::StringStringEntryProto* pair = proto.add_external_data();
     pair->set_key(key);
     pair->set_value(value);
   };
-  entry("location", place.file);
+  // The runtimes look for it beside the model.
+  entry("location", std::filesystem::path(place.file).filename().string());
   entry("offset", std::to_string(place.offset));
   entry("length", std::to_string(place.bytes));
 }
 
-void fill(const Graph& graph, const DataLayout& layout, onnx::GraphProto& proto) {
+void fill(const Graph& graph, const Places& places, onnx::GraphProto& proto) {
   proto.set_name(graph.name());
   for (const ValueInfo& input : graph.inputs()) fill(input, *proto.add_input());
   for (const ValueInfo& output : graph.outputs()) fill(output, *proto.add_output());
   for (const Constant& constant : graph.constants()) fill(constant, *proto.add_initializer());
-  for (const WeightInitializer& weight : graph.weights()) fill(weight, layout, *proto.add_initializer());
+  for (const WeightInitializer& weight : graph.weights()) fill(weight, places, *proto.add_initializer());
   for (const Node& node : graph.nodes()) {
     onnx::NodeProto& out = *proto.add_node();
     out.set_name(node.name);
@@ -92,7 +101,7 @@ void fill(const Graph& graph, const DataLayout& layout, onnx::GraphProto& proto)
     out.set_domain(node.domain);
     for (const std::string& input : node.inputs) out.add_input(input);
     for (const std::string& output : node.outputs) out.add_output(output);
-    for (const Attribute& attribute : node.attributes) fill(attribute, layout, *out.add_attribute());
+    for (const Attribute& attribute : node.attributes) fill(attribute, places, *out.add_attribute());
   }
 }
 
@@ -114,7 +123,7 @@ std::string onnx_model(const Graph& graph, const DataLayout& layout, const std::
   onnx::OperatorSetIdProto* contrib_ops = model.add_opset_import();
   contrib_ops->set_domain(std::string(kMicrosoft));
   contrib_ops->set_version(1);
-  fill(graph, layout, *model.mutable_graph());
+  fill(graph, Places{layout, graph.name()}, *model.mutable_graph());
 
   std::string bytes;
   {

@@ -123,7 +123,7 @@ class NumbersRun {
         own_cases_(own_cases(request.cases)),
         numerics_(numerics),
         quality_(quality),
-        package_(request.runtime, request.package, request.config,
+        package_(request.runtime, request.package, request.package_layout, request.config,
                  request.has_text && !request.has_vision && !request.has_embedding, request.threads) {
     if (numerics_) {
       numerics_->run = true;
@@ -193,6 +193,8 @@ class NumbersRun {
     return list;
   }
 
+  std::string file_of(GraphKind kind) const { return graph_file(request_.package_layout, kind); }
+
   void weights() {
     const Likeness likeness =
         quantized_weights(request_.layout, request_.checkpoint, request_.package, request_.threads);
@@ -200,7 +202,7 @@ class NumbersRun {
   }
 
   void vision() {
-    request_.observer.info("vision.onnx runs");
+    request_.observer.info(file_of(GraphKind::vision) + " runs");
     const std::span<const VerifyCase> cases = request_.cases.first(ideal_.size());
     std::vector<HostTensor> shipped = package_.vision(cases, Activations::as_shipped);
     // The same again unless there are activations to be kept as they are.
@@ -213,7 +215,7 @@ class NumbersRun {
         if (request_.cases[i].prompt.pictures.empty()) continue;
         if (shipped[i].shape != ideal_[i].features.shape)
           throw Error(ErrorKind::bad_input,
-                      fmt::format("vision.onnx: image_features has the shape {}, expected {}",
+                      fmt::format("{}: image_features has the shape {}, expected {}", file_of(GraphKind::vision),
                                   to_string(shipped[i].shape), to_string(ideal_[i].features.shape)));
         if (i < found.size())
           compare(request_.cases[i], feature_name(part), columns(found[i], part * hidden, hidden),
@@ -233,7 +235,7 @@ class NumbersRun {
   }
 
   void embedding() {
-    request_.observer.info("embedding.onnx runs");
+    request_.observer.info(file_of(GraphKind::embedding) + " runs");
     const std::vector<std::vector<HostTensor>> features = {features_of(exact_), chain_features_};
     auto found = package_.embedding(request_.cases, features);
     Likeness likeness;
@@ -248,14 +250,14 @@ class NumbersRun {
 
   void text() {
     if (numerics_) {
-      request_.observer.info("model.onnx runs with float activations");
+      request_.observer.info(file_of(GraphKind::text) + " runs with float activations");
       const std::vector<TextOutputs> found = package_.text(own_cases_, exact_embeds_, Activations::floats);
       for (std::size_t i = 0; i < found.size(); ++i) compare_text(own_cases_[i], found[i], exact_[i]);
-      request_.observer.info("model.onnx decodes over its cache");
+      request_.observer.info(file_of(GraphKind::text) + " decodes over its cache");
       compare_decoding(package_.decoding(own_cases_, exact_embeds_));
     }
     if (quality_) {
-      request_.observer.info("model.onnx runs as it is shipped");
+      request_.observer.info(file_of(GraphKind::text) + " runs as it is shipped");
       measure_text(package_.text(request_.cases, chain_embeds_, Activations::as_shipped));
     }
   }

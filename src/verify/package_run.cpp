@@ -7,7 +7,6 @@
 #include <numeric>
 
 #include "base/parallel.h"
-#include "package/genai_config.h"
 #include "qwen3vl/contract.h"
 #include "qwen3vl/names.h"
 #include "qwen3vl_export/error.h"
@@ -61,8 +60,8 @@ std::vector<float> logits_row(const HostTensor& logits, std::int64_t row, std::i
   return {begin, begin + vocabulary};
 }
 
-DecoderConfig decoder_config(const ModelConfig& config, bool text_only) {
-  return {.file = kTextModelFile,
+DecoderConfig decoder_config(const ModelConfig& config, const std::string& file, bool text_only) {
+  return {.file = file,
           .hidden_size = config.features_width(),
           .head_size = config.text.head_dim,
           .num_hidden_layers = config.text.num_hidden_layers,
@@ -79,9 +78,14 @@ DecoderConfig decoder_config(const ModelConfig& config, bool text_only) {
 
 }  // namespace
 
-Session PackageRun::probe(const std::string& file, Activations activations) const {
-  const Probe copy = probe_model(package_ / file, {.activations = activations, .pick_prefix = "", .taps = {}});
-  return {runtime_, copy.model, package_, file, options_};
+Session PackageRun::probe(GraphKind kind, Activations activations) const {
+  return load(kind, probe_model(package_ / graph_file(layout_, kind),
+                                {.activations = activations, .pick_prefix = "", .taps = {}}));
+}
+
+Session PackageRun::load(GraphKind kind, const Probe& copy) const {
+  const std::string file = graph_file(layout_, kind);
+  return {runtime_, copy.model, (package_ / file).parent_path(), file, options_};
 }
 
 /// Tokens [begin, end) of a case as the decoder takes them.
@@ -111,7 +115,7 @@ HostTensor PackageRun::position_ids(const VerifyCase& item, std::int64_t begin, 
 }
 
 std::vector<HostTensor> PackageRun::vision(std::span<const VerifyCase> cases, Activations activations) const {
-  const Session session = probe(kVisionModelFile, activations);
+  const Session session = probe(GraphKind::vision, activations);
   std::vector<HostTensor> results;
   for (const VerifyCase& item : cases) {
     throw_if_interrupted();
@@ -132,7 +136,7 @@ std::vector<HostTensor> PackageRun::vision(std::span<const VerifyCase> cases, Ac
 
 std::vector<std::vector<HostTensor>> PackageRun::embedding(std::span<const VerifyCase> cases,
                                                            std::span<const std::vector<HostTensor>> features) const {
-  const Session session = probe(kEmbeddingModelFile, Activations::as_shipped);
+  const Session session = probe(GraphKind::embedding, Activations::as_shipped);
   std::vector<std::vector<HostTensor>> results;
   for (const std::vector<HostTensor>& list : features) {
     std::vector<HostTensor>& made = results.emplace_back();
@@ -158,9 +162,9 @@ std::vector<TextOutputs> PackageRun::text(std::span<const VerifyCase> cases, std
   for (std::int64_t layer = 1; layer < cfg.num_hidden_layers; ++layer)
     options.taps.push_back({(model / "layers" / layer / "input_layernorm").path() + kNorm, kSumOutput});
   options.taps.push_back({(model / "norm").path() + kNorm, kSumOutput});
-  const Probe copy = probe_model(package_ / kTextModelFile, options);
-  const Session session(runtime_, copy.model, package_, kTextModelFile, options_);
-  const DecoderConfig names = decoder_config(config_, text_only_);
+  const Probe copy = probe_model(package_ / graph_file(layout_, GraphKind::text), options);
+  const Session session = load(GraphKind::text, copy);
+  const DecoderConfig names = decoder_config(config_, graph_file(layout_, GraphKind::text), text_only_);
 
   std::vector<TextOutputs> results;
   for (std::size_t i = 0; i < cases.size(); ++i) {
@@ -200,7 +204,8 @@ std::vector<TextOutputs> PackageRun::text(std::span<const VerifyCase> cases, std
 }
 
 DecodingOutputs PackageRun::decoding(std::span<const VerifyCase> cases, std::span<const HostTensor> inputs) const {
-  const Decoder decoder(probe(kTextModelFile, Activations::floats), decoder_config(config_, text_only_));
+  const Decoder decoder(probe(GraphKind::text, Activations::floats),
+                        decoder_config(config_, graph_file(layout_, GraphKind::text), text_only_));
   return {.growing = steps(decoder, cases, inputs, CacheMode::growing),
           .shared = steps(decoder, cases, inputs, CacheMode::shared),
           .batch = batch(decoder, cases.first(std::min<std::size_t>(2, cases.size())), inputs)};

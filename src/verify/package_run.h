@@ -8,6 +8,7 @@
 
 #include "backend/tensor_backend.h"
 #include "config/model_config.h"
+#include "package/package_layout.h"
 #include "runtime/decoder.h"
 #include "serialize/model_probe.h"
 #include "verify/cases.h"
@@ -34,28 +35,34 @@ struct DecodingOutputs {
 
 class PackageRun {
  public:
-  /// `text_only`: model.onnx takes token ids and has the embedding inside. All arguments must outlive the object.
-  PackageRun(const OnnxRuntime& runtime, const std::filesystem::path& package, const ModelConfig& config,
-             bool text_only, int threads)
-      : runtime_(runtime), package_(package), config_(config), text_only_(text_only), options_{threads} {}
+  /// `text_only`: the text decoder takes token ids and has the embedding inside. All arguments must outlive the object.
+  PackageRun(const OnnxRuntime& runtime, const std::filesystem::path& package, PackageLayout layout,
+             const ModelConfig& config, bool text_only, int threads)
+      : runtime_(runtime),
+        package_(package),
+        layout_(layout),
+        config_(config),
+        text_only_(text_only),
+        options_{threads} {}
 
-  /// vision.onnx on each case's pictures: [tokens, (1+D)·H], without rows where there are none.
+  /// The vision graph on each case's pictures: [tokens, (1+D)·H], without rows where there are none.
   std::vector<HostTensor> vision(std::span<const VerifyCase> cases, Activations activations) const;
 
-  /// embedding.onnx on the cases and each list of their features: [1, L, (1+D)·H]. A list may end before the cases do.
+  /// The embedding on the cases and each list of their features: [1, L, (1+D)·H]. A list may end before the cases do.
   std::vector<std::vector<HostTensor>> embedding(std::span<const VerifyCase> cases,
                                                  std::span<const std::vector<HostTensor>> features) const;
 
-  /// A copy of model.onnx that gives logits at the cases' positions. `inputs` has a tensor [1, L, (1+D)·H] a case, or
-  /// is empty in a text-only package.
+  /// A copy of the text decoder that gives logits at the cases' positions. `inputs` has a tensor [1, L, (1+D)·H] a
+  /// case, or is empty in a text-only package.
   std::vector<TextOutputs> text(std::span<const VerifyCase> cases, std::span<const HostTensor> inputs,
                                 Activations activations) const;
 
-  /// model.onnx with float activations, else as it is, as clients call it.
+  /// The text decoder with float activations, else as it is, as clients call it.
   DecodingOutputs decoding(std::span<const VerifyCase> cases, std::span<const HostTensor> inputs) const;
 
  private:
-  Session probe(const std::string& file, Activations activations) const;
+  Session probe(GraphKind kind, Activations activations) const;
+  Session load(GraphKind kind, const Probe& copy) const;
   std::vector<HostTensor> steps(const Decoder& decoder, std::span<const VerifyCase> cases,
                                 std::span<const HostTensor> inputs, CacheMode mode) const;
   std::vector<HostTensor> batch(const Decoder& decoder, std::span<const VerifyCase> cases,
@@ -65,6 +72,7 @@ class PackageRun {
 
   const OnnxRuntime& runtime_;
   const std::filesystem::path& package_;
+  PackageLayout layout_;
   const ModelConfig& config_;
   bool text_only_;
   SessionOptions options_;

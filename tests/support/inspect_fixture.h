@@ -20,7 +20,8 @@ class Inspect : public CommandLineTest {
  protected:
   void make_package(std::vector<std::string> arguments = {}) {
     make(tiny());
-    arguments.insert(arguments.begin(), {Q3VL_EXPORT_BINARY, checkpoint_.string(), "-o", out_.string(), "-q"});
+    arguments.insert(arguments.begin(),
+                     {Q3VL_EXPORT_BINARY, checkpoint_.string(), "-o", out_.string(), "-q", "--layout", "genai"});
     const CommandResult result = run_command(arguments);
     ASSERT_EQ(result.exit_code, 0) << result.err;
   }

@@ -52,7 +52,8 @@ inline const std::filesystem::path& package(const std::string& name, const Flags
   static std::map<std::pair<std::string, Flags>, std::filesystem::path> packages;
   const auto [entry, is_new] = packages.try_emplace({name, flags}, shared_folder() / std::to_string(packages.size()));
   if (is_new) {
-    std::vector<std::string> command = {Q3VL_EXPORT_BINARY, checkpoint(name), "-o", entry->second, "--quiet"};
+    std::vector<std::string> command = {Q3VL_EXPORT_BINARY, checkpoint(name), "-o",   entry->second,
+                                        "--quiet",          "--layout",       "genai"};
     command.insert(command.end(), flags.begin(), flags.end());
     const CommandResult result = run_command(command);
     if (result.exit_code != 0) throw std::runtime_error("the export failed: " + result.err);

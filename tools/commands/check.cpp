@@ -17,7 +17,7 @@ constexpr const char* kDescription =
 void print(const CheckReport& report) {
   for (const std::string& finding : report.findings) fmt::print("{}\n", finding);
   if (!report.unlisted.empty()) fmt::print("not part of it, and not looked at: {}\n", fmt::join(report.unlisted, ", "));
-  if (!report.clients.empty()) fmt::print("loads in {}\n", fmt::join(report.clients, " and in "));
+  if (!report.clients.empty()) fmt::print("loads in {}\n", fmt::join(report.clients, ", "));
   fmt::print("{} {}: {} files, {}, {:.1f} s\n", report.folder, report.ok() ? "is whole" : "is NOT whole", report.files,
              human_bytes(report.bytes), report.seconds);
 }

@@ -90,6 +90,10 @@ void add_package_options(CLI::App& app, ExportRequest& request) {
          "What to write, of vision,embedding,text (all that the checkpoint has); text alone makes a text-only package")
       ->delimiter(',')
       ->type_name("LIST");
+  app.add_option("--layout", request.layout,
+                 "Who is to load the package: universal (onnxruntime-genai, and Transformers.js in Node), genai, or\n"
+                 "transformers-js (in a browser too); universal unless int8 caches or missing components rule it out")
+      ->type_name("LAYOUT");
   app.add_option("--max-length", request.max_length,
                  "Tokens of prompt and answer for which clients reserve memory (8192, or the model's context)")
       ->check(CLI::PositiveNumber)

@@ -29,7 +29,7 @@ nlohmann::ordered_json to_json(const PlanReport& report) {
     json["graphs"].push_back({{"file", graph.file},
                               {"nodes", graph.nodes},
                               {"bytes", graph.bytes},
-                              {"data_file", graph.data_file},
+                              {"data_files", graph.data_files},
                               {"data_bytes", graph.data_bytes},
                               {"roles", std::move(roles)}});
   }
@@ -47,7 +47,7 @@ void print(const PlanReport& report) {
     for (const PlannedRole& role : graph.roles)
       fmt::print("  {:<18} {:<24} {:>5} weights {:>5} tensors {:>14} bytes  {}\n", role.role, role.encoding,
                  role.weights, role.tensors, role.bytes, role.types);
-    if (graph.data_file.empty()) fmt::print("  its weights lie in another graph's file\n");
+    if (graph.data_files.empty()) fmt::print("  its weights lie in another graph's file\n");
   }
   fmt::print("files:\n");
   std::size_t width = 0;

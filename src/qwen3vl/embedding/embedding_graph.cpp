@@ -14,18 +14,29 @@ Value widen(Graph& g, const Scope& s, const Value& embeds, std::int64_t extra) {
   return g.emit(s, "Pad", {embeds, g.integers({0, 0, 0, 0, 0, extra})}, embeds.type);
 }
 
+/// The tokens' own rows, [batch, sequence, (1+D)·H].
+Value look_up(const Builder& b, const ModelConfig& config, const Value& input_ids) {
+  const std::int64_t hidden = config.text.hidden_size;
+  const Scope table = names::embed_tokens(config.text);
+  const Value embeds = embedding_lookup(b, table, table / "weight", input_ids, config.text.vocab_size, hidden);
+  return widen(b.graph, table, embeds, config.features_width() - hidden);
+}
+
 }  // namespace
 
+void build_token_embedding_graph(const Builder& b, const ModelConfig& config) {
+  Graph& g = b.graph;
+  const Value input_ids = g.input(contract::kInputIds, DataType::int64, {contract::kBatch, contract::kSequence});
+  g.output(contract::kInputsEmbeds, look_up(b, config, input_ids),
+           {contract::kBatch, contract::kSequence, config.features_width()});
+}
+
 void build_embedding_graph(const Builder& b, const ModelConfig& config) {
-  const std::int64_t hidden = config.text.hidden_size;
   const std::int64_t width = config.features_width();
   Graph& g = b.graph;
   const Value input_ids = g.input(contract::kInputIds, DataType::int64, {contract::kBatch, contract::kSequence});
   const Value features = g.input(contract::kImageFeatures, b.target.compute_type, {contract::kNumTokens, width});
-
-  const Scope table = names::embed_tokens(config.text);
-  const Value embeds = embedding_lookup(b, table, table / "weight", input_ids, config.text.vocab_size, hidden);
-  const Value wide = widen(g, table, embeds, width - hidden);
+  const Value wide = look_up(b, config, input_ids);
 
   const Scope s("placeholders");
   const Value is_image = g.emit(s / "image", "Equal", {input_ids, g.scalar(*config.image_token_id)}, DataType::boolean);

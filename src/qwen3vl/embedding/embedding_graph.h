@@ -1,4 +1,4 @@
-// embedding.onnx: token ids and image features → what the decoder starts from.
+// The two forms of the embedding: token ids, with or without image features → what the decoder starts from.
 #pragma once
 
 #include "config/model_config.h"
@@ -13,5 +13,11 @@ namespace q3vl {
 /// The rows of image_features take the places of the image and video placeholders, in order. Elsewhere stand the
 /// token's embedding and, for the DeepStack levels, zeros.
 void build_embedding_graph(const Builder& b, const ModelConfig& config);
+
+/// Appends the same without pictures: the client puts the rows of the features in the placeholders' places itself, as
+/// Transformers.js does.
+///   input_ids      [batch_size, sequence_length] int64
+///   inputs_embeds  [batch_size, sequence_length, (1+D)·H]: the token's embedding, and zeros
+void build_token_embedding_graph(const Builder& b, const ModelConfig& config);
 
 }  // namespace q3vl
