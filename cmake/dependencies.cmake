@@ -1,4 +1,4 @@
-# Everything here is a Debian 12 package; `tools/setup` installs them.
+# `tools/setup` installs all of this: Debian 12 packages, and the headers of ONNX Runtime and minja.
 find_package(Threads REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(spdlog REQUIRED)
@@ -7,6 +7,7 @@ find_package(CLI11 REQUIRED)
 find_package(JPEG REQUIRED)
 find_package(PNG REQUIRED)
 find_package(OpenSSL REQUIRED)  # libcrypto: SHA-256
+find_package(ICU REQUIRED COMPONENTS uc i18n)  # normalisation and regular expressions of tokenizers
 find_package(Protobuf REQUIRED)
 find_package(hwy REQUIRED)  # Highway: kernels for every instruction set, chosen at run time
 
@@ -38,3 +39,13 @@ if(NOT Q3VL_ORT_HEADERS)
 endif()
 add_library(q3vl_ort_headers INTERFACE)
 target_include_directories(q3vl_ort_headers SYSTEM INTERFACE ${Q3VL_ORT_HEADERS})
+
+# minja, which renders chat templates: headers alone. Some of its copies include "../nlohmann/json.hpp", beside which they
+# bring one; in the folder of Debian's that finds Debian's.
+find_path(Q3VL_MINJA_HEADERS minja/minja.hpp HINTS ${Q3VL_MINJA_INCLUDE_DIR})
+if(NOT Q3VL_MINJA_HEADERS)
+  message(FATAL_ERROR "minja's headers were not found: run tools/setup, or set Q3VL_MINJA_INCLUDE_DIR")
+endif()
+find_path(NLOHMANN_JSON_FOLDER json.hpp PATH_SUFFIXES nlohmann REQUIRED)
+add_library(q3vl_minja INTERFACE)
+target_include_directories(q3vl_minja SYSTEM INTERFACE ${Q3VL_MINJA_HEADERS} ${NLOHMANN_JSON_FOLDER})

@@ -13,7 +13,7 @@ set(Q3VL_COMMON_HEADERS <nlohmann/json.hpp> <fmt/format.h> <fmt/ranges.h> <algor
 set(CMAKE_UNITY_BUILD_BATCH_SIZE 8)
 
 # Modules that handle memory themselves: all checks of the sanitizers are made there.
-set(Q3VL_FULLY_CHECKED base calibration checkpoint image kernels quant runtime serialize tensors)
+set(Q3VL_FULLY_CHECKED base calibration checkpoint image kernels quant runtime serialize tensors tokenizer)
 
 function(q3vl_module name)
   cmake_parse_arguments(M "" "" "USES;LIBRARIES;PRIVATE_LIBRARIES;SOURCES" ${ARGN})

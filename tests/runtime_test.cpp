@@ -1,12 +1,8 @@
-// ONNX Runtime behind Session, on a small model whose results are computed by hand, and the detokenizer.
+// ONNX Runtime behind Session, on a small model whose results are computed by hand.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <onnx/onnx_pb.h>
 
-#include <limits>
-
-#include "base/json.h"
-#include "runtime/detokenizer.h"
 #include "runtime/session.h"
 #include "support/refusal.h"
 #include "support/temporary_folder.h"
@@ -215,41 +211,6 @@ TEST(HostTensor, ConvertsAmongFloats) {
                       HostTensor::of<float>({2, 2}, {1, 2, 3});
                     }),
             "3 values for a tensor of shape [2, 2]");
-}
-
-TEST(Detokenizer, GivesTheRecordedAnswers) {
-  const std::filesystem::path folder = std::filesystem::path(Q3VL_TEST_DATA_DIR) / "shapes";
-  const Detokenizer detokenizer(folder / "checkpoint/tokenizer.json");
-  const Json document = read_json_file(folder / "questions.json");
-  std::size_t count = 0;
-  for (const char* list : {"questions", "videos"}) {
-    for (const Json& item : document.at(list)) {
-      EXPECT_EQ(detokenizer.decode(item.at("hf_fp32_ids").get<std::vector<std::int64_t>>()), item.at("hf_fp32_answer"));
-      ++count;
-    }
-  }
-  EXPECT_GE(count, 40U);
-}
-
-TEST(Detokenizer, KnowsTheByteLevelAlphabet) {
-  const TemporaryFolder folder;
-  const std::filesystem::path path = folder / "tokenizer.json";
-  // "Ġ" is a space, "Ċ" a line feed, "Ã©" the two bytes of é, "Ń" the soft hyphen's second byte 0xad.
-  write_bytes(path, R"({"model": {"vocab": {"Hi": 0, "Ġthere": 1, "Ċ": 2, "Ã": 3, "©": 4, "ÂŃ": 5}},
-    "added_tokens": [{"id": 6, "content": "<|end|>", "special": true},
-                     {"id": 7, "content": "<think é>", "special": false}]})");
-  const Detokenizer detokenizer(path);
-  EXPECT_EQ(detokenizer.decode(std::vector<std::int64_t>{0, 1, 2, 3, 4, 6, 7}), "Hi there\n\u00e9<think \u00e9>");
-  EXPECT_EQ(detokenizer.decode(std::vector<std::int64_t>{5}), "\u00ad");
-  EXPECT_EQ(refusal(ErrorKind::bad_input, [&] { detokenizer.decode(std::vector<std::int64_t>{8}); }),
-            path.string() + ": has no token with the id 8");
-  write_bytes(path, R"({"model": {"vocab": {"日": 0}}})");
-  EXPECT_EQ(refusal(ErrorKind::bad_input, [&] { Detokenizer{path}; }),
-            path.string() + ": the token \"日\" is not written in the byte-level alphabet");
-  // Its last two bytes would be a letter of the alphabet, and its first one with the next as well.
-  write_bytes(path, R"({"model": {"vocab": {"严": 0}}})");
-  EXPECT_EQ(refusal(ErrorKind::bad_input, [&] { Detokenizer{path}; }),
-            path.string() + ": the token \"严\" is not written in the byte-level alphabet");
 }
 
 }  // namespace

@@ -7,8 +7,8 @@
 #include "base/json.h"
 #include "image/read_image.h"
 #include "prompt/image_patches.h"
-#include "runtime/detokenizer.h"
 #include "runtime/pipeline.h"
+#include "tokenizer/tokenizer.h"
 
 namespace {
 
@@ -59,7 +59,7 @@ int run(const Options& options) {
   const OnnxRuntime runtime(options.onnxruntime);
   const Pipeline pipeline(runtime, options.package);
   if (pipeline.text_only()) throw Error(ErrorKind::usage, "a text-only package sees no pictures");
-  const Detokenizer detokenizer(options.package / "tokenizer.json");
+  const Tokenizer tokenizer(options.package / "tokenizer.json");
   const Json document = read_json_file(options.questions, kDataJson);
   std::vector<JsonObject> items;
   for (const char* list : {"questions", "videos"}) {
@@ -80,8 +80,8 @@ int run(const Options& options) {
     clear += is_clear;
     clear_equal += same && is_clear;
     fmt::print("{}\n  {}\n  answer:       {}\n  Hugging Face: {}  {}{}\n  right answer: {}\n",
-               fmt::join(question.files, ", "), question.text, detokenizer.decode(generation.tokens),
-               detokenizer.decode(question.answer_ids), same ? "[equal]" : "[DIFFERENT]",
+               fmt::join(question.files, ", "), question.text, tokenizer.decode(generation.tokens, true),
+               tokenizer.decode(question.answer_ids, true), same ? "[equal]" : "[DIFFERENT]",
                is_clear ? "" : " (a close call there)", question.expected);
   }
   fmt::print("answers equal to Hugging Face's: {} of {}\n", equal, items.size());

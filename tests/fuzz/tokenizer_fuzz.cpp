@@ -1,12 +1,13 @@
-// The documents of tokenizer.json and tokenizer_config.json, as members of one object: the check of special tokens, and
-// the detokenizer. The texts of tokens are held against the byte-level alphabet, written down once more here.
+// The documents of tokenizer.json and tokenizer_config.json, as members of one object, with a text: the check of
+// special tokens, and the tokenizer on the text and on the input itself. The bytes of tokens are held against the
+// byte-level alphabet, written down once more here.
 #include <array>
-#include <map>
 
 #include "base/json.h"
 #include "fuzz.h"
 #include "package/tokenizer_contract.h"
-#include "runtime/detokenizer.h"
+#include "tokenizer/tokenizer.h"
+#include "tokenizer/utf8.h"
 
 namespace {
 
@@ -23,7 +24,7 @@ const Json& model() {
 }
 
 /// Bytes in the alphabet of GPT-2: printable ones of Latin-1 are themselves, the others U+0100 and on, in order.
-std::string in_alphabet(const std::string& bytes) {
+std::string in_alphabet(std::string_view bytes) {
   static const std::array<std::string, 256> characters = [] {
     std::array<std::string, 256> all;
     unsigned next = 0x100;
@@ -42,18 +43,32 @@ std::string in_alphabet(const std::string& bytes) {
   return text;
 }
 
-/// Tokens of the vocabulary whose ids no other token has.
-std::map<std::int64_t, std::string> lone_tokens(const Json& tokenizer) {
-  std::map<std::int64_t, std::string> tokens;
-  std::map<std::int64_t, int> uses;
-  for (const auto& [token, id] : tokenizer["model"]["vocab"].items()) {
-    tokens[id.get<std::int64_t>()] = token;
-    ++uses[id.get<std::int64_t>()];
+void check_vocabulary(const q3vl::Tokenizer& tokenizer, const Json& document) {
+  for (const auto& [token, id] : document["model"]["vocab"].items()) {
+    expect(tokenizer.id_of(token) == id, "a token has the id of the vocabulary");
+    expect(in_alphabet(tokenizer.bytes_of(id, false)) == token,
+           "a token stands for the bytes that the alphabet writes as it");
   }
-  if (tokenizer.contains("added_tokens"))
-    for (const Json& added : tokenizer["added_tokens"]) ++uses[added["id"].get<std::int64_t>()];
-  std::erase_if(tokens, [&](const auto& entry) { return uses[entry.first] > 1; });
-  return tokens;
+  accepts([&] {
+    tokenizer.decode(std::array{std::int64_t{-1}}, false);
+    q3vl::fuzz::report("a token that nobody has was decoded");
+  });
+}
+
+/// `text`, any bytes, to ids and back, at once and one by one.
+void check_text(const q3vl::Tokenizer& tokenizer, const std::string& text) {
+  std::vector<std::int64_t> ids;
+  if (!accepts([&] { ids = tokenizer.encode(text); })) return;
+  const std::string decoded = tokenizer.decode(ids, false);
+  expect(decoded == q3vl::replace_ill_formed(decoded), "a decoded text is well-formed UTF-8");
+  q3vl::StreamDecoder stream(tokenizer, false);
+  std::string pieces;
+  for (const std::int64_t id : ids) {
+    const std::string piece = stream.append(id);
+    expect(piece == q3vl::replace_ill_formed(piece), "a stream hands out whole characters");
+    pieces += piece;
+  }
+  expect(pieces + stream.finish() == decoded, "a stream's pieces are the text");
 }
 
 }  // namespace
@@ -68,13 +83,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (tokenizer.is_object())
     accepts([&] { q3vl::check_special_tokens(tokenizer, config.is_object() ? &config : nullptr, model(), findings); });
   accepts([&] {
-    const q3vl::Detokenizer detokenizer(tokenizer, "tokenizer.json");
-    for (const auto& [id, token] : lone_tokens(tokenizer)) {
-      const std::string text = detokenizer.decode(std::array{id});
-      expect(in_alphabet(text) == token, "a token stands for the bytes that the alphabet writes as it");
-    }
-    detokenizer.decode(std::array{std::int64_t{-1}});
-    q3vl::fuzz::report("a token that nobody has was decoded");
+    const q3vl::Tokenizer read(tokenizer, "tokenizer.json");
+    check_vocabulary(read, tokenizer);
+    // The input itself is a text as good as any: it has the tokens' spellings.
+    check_text(read, q3vl::fuzz::text(data, size));
+    if (documents["text"].is_string()) check_text(read, documents["text"].get<std::string>());
   });
   return 0;
 }
