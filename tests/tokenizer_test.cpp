@@ -86,6 +86,21 @@ TEST(Tokenizer, DecodesAsHuggingFaceOnQwen3) {
   }
 }
 
+/// Kinds of tokenizers that Qwen's is not.
+TEST(Tokenizer, IsAsHuggingFaceOnOtherKinds) {
+  const Json recorded = read_json_file(kData / "tokenizer/kinds.json");
+  ASSERT_GE(recorded.at("kinds").size(), 4U);
+  for (const Json& kind : recorded.at("kinds")) {
+    const Tokenizer t(kind.at("tokenizer"), "t");
+    ASSERT_GE(kind.at("cases").size(), 50U);
+    for (const Json& item : kind.at("cases")) {
+      const Ids ids = item.at("ids").get<Ids>();
+      EXPECT_EQ(t.encode(item.at("text").get<std::string>()), ids) << kind.at("what") << ": " << item.at("text");
+      EXPECT_EQ(t.decode(ids, false), item.at("decoded")) << kind.at("what") << ": " << item.at("text");
+    }
+  }
+}
+
 /// A run of equal ids as one: what a picture's placeholder was before it was expanded.
 Ids without_repeats(Ids ids, std::int64_t id) {
   ids.erase(std::unique(ids.begin(), ids.end(), [id](std::int64_t a, std::int64_t b) { return a == b && a == id; }),

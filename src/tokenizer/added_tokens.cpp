@@ -4,6 +4,7 @@
 #include <unicode/uchar.h>
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 
 #include "tokenizer/utf8.h"
@@ -89,19 +90,23 @@ TokenFinder::TokenFinder(std::vector<Entry> tokens) : entries_(std::move(tokens)
 /// The longest entry that `text`, which is not empty, begins with. Of the entries that begin as the text does, one byte
 /// more each time, the first is the shortest: it is that beginning itself, or none is.
 const TokenFinder::Entry* TokenFinder::longest_at(std::string_view text) const {
-  const auto byte_at = [](std::size_t i) {
-    return [i](const Entry& e) { return static_cast<unsigned char>(e.first[i]); };
-  };
   auto [begin, end] = first_bytes_[static_cast<unsigned char>(text[0])];
   const Entry* longest = nullptr;
   for (std::size_t length = 1; begin < end; ++length) {
     if (entries_[begin].first.size() == length) longest = &entries_[begin++];
     if (length == text.size()) break;
-    const auto range = std::ranges::equal_range(entries_.begin() + static_cast<std::ptrdiff_t>(begin),
-                                                entries_.begin() + static_cast<std::ptrdiff_t>(end),
-                                                static_cast<unsigned char>(text[length]), {}, byte_at(length));
-    begin = static_cast<std::size_t>(range.begin() - entries_.begin());
-    end = static_cast<std::size_t>(range.end() - entries_.begin());
+    const auto next = static_cast<unsigned char>(text[length]);
+    // The first entry from `begin` on whose next byte is not `below` the text's.
+    const auto bound = [&](auto below) {
+      const auto first = entries_.begin() + static_cast<std::ptrdiff_t>(begin);
+      const auto last = entries_.begin() + static_cast<std::ptrdiff_t>(end);
+      const auto found = std::partition_point(first, last, [&](const Entry& entry) {
+        return below(static_cast<unsigned char>(entry.first[length]), next);
+      });
+      return static_cast<std::size_t>(found - entries_.begin());
+    };
+    begin = bound(std::less<>());
+    end = bound(std::less_equal<>());
   }
   return longest;
 }
