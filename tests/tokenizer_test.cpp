@@ -328,7 +328,7 @@ TEST(Tokenizer, TakesLongWords) {
     std::string text;
     while (text.size() < 100'000) text += word;
     Ids ids;
-    EXPECT_LT(seconds([&] { ids = qwen3().encode(text); }), 2) << word;
+    EXPECT_LT(seconds([&] { ids = qwen3().encode(text); }), 5) << word;
     EXPECT_EQ(qwen3().encode(qwen3().decode(ids, false)), ids) << word;
   }
 }

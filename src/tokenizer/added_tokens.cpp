@@ -90,7 +90,8 @@ TokenFinder::TokenFinder(std::vector<Entry> tokens) : entries_(std::move(tokens)
 /// The longest entry that `text`, which is not empty, begins with. Of the entries that begin as the text does, one byte
 /// more each time, the first is the shortest: it is that beginning itself, or none is.
 const TokenFinder::Entry* TokenFinder::longest_at(std::string_view text) const {
-  auto [begin, end] = first_bytes_[static_cast<unsigned char>(text[0])];
+  std::size_t begin = first_bytes_[static_cast<unsigned char>(text[0])].first;
+  std::size_t end = first_bytes_[static_cast<unsigned char>(text[0])].second;
   const Entry* longest = nullptr;
   for (std::size_t length = 1; begin < end; ++length) {
     if (entries_[begin].first.size() == length) longest = &entries_[begin++];
