@@ -1,14 +1,14 @@
-// Asks a package questions about pictures and holds its answers against those that Hugging Face gave.
+// Asks a package questions about pictures and clips, on the way of `qwen3vl-export run`, and holds prompts and answers
+// against those that Hugging Face recorded.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <limits>
 
 #include "base/json.h"
-#include "image/read_image.h"
-#include "prompt/image_patches.h"
+#include "image/model_image.h"
 #include "runtime/pipeline.h"
-#include "tokenizer/tokenizer.h"
+#include "runtime/prompter.h"
 
 namespace {
 
@@ -25,41 +25,44 @@ struct Options {
   std::filesystem::path onnxruntime = OnnxRuntime::default_library();
 };
 
-/// What one question asks, and what Hugging Face answered in float32.
-struct Question {
+/// What one question asks, and what Hugging Face made and answered of it in float32.
+struct RecordedQuestion {
   std::vector<std::string> files;
-  std::string text, expected;
-  Prompt prompt;
+  std::string expected;
+  Question question;
+  std::vector<std::int64_t> input_ids;
   std::vector<std::int64_t> answer_ids;
   double margin;
 };
 
-/// `item` is an entry of `questions` ("images", one picture each) or of `videos` ("frames" of one clip).
-Question read_question(const JsonObject& item, const std::filesystem::path& folder, const ImageConfig& image) {
+/// `item` is an entry of `questions` ("images", one picture each) or of `videos` ("frames" of one clip, and "fps").
+RecordedQuestion read_question(const JsonObject& item, const std::filesystem::path& folder,
+                               const PictureConfig& pictures) {
   constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
   const bool video = item.has("frames");
-  Question question{.files = item.json().at(video ? "frames" : "images").get<std::vector<std::string>>(),
-                    .text = item.string("question"),
-                    .expected = item.string("expected"),
-                    .prompt = {.input_ids = item.integers("input_ids", 0, most), .pictures = {}},
-                    .answer_ids = item.integers("hf_fp32_ids", 0, most),
-                    .margin = item.number("hf_fp32_min_margin", 0, 1e6)};
-  std::vector<RgbImage> pictures;
-  for (const std::string& file : question.files) pictures.push_back(read_image(folder / file));
+  RecordedQuestion recorded{.files = item.json().at(video ? "frames" : "images").get<std::vector<std::string>>(),
+                            .expected = item.string("expected"),
+                            .question = {.text = item.string("question")},
+                            .input_ids = item.integers("input_ids", 0, most),
+                            .answer_ids = item.integers("hf_fp32_ids", 0, most),
+                            .margin = item.number("hf_fp32_min_margin", 0, 1e6)};
+  std::vector<std::filesystem::path> paths;
+  for (const std::string& file : recorded.files) paths.push_back(folder / file);
   if (video) {
-    question.prompt.pictures.push_back({image_patches(pictures, image), true});
+    recorded.question.clips = {
+        {read_model_clip(paths, pictures.image, pictures.video), item.number("fps", 0.001, 1000)}};
   } else {
-    for (const RgbImage& picture : pictures)
-      question.prompt.pictures.push_back({image_patches({&picture, 1}, image), false});
+    for (const std::filesystem::path& path : paths)
+      recorded.question.images.push_back(read_model_image(path, pictures.image, pictures.image.max_pixels));
   }
-  return question;
+  return recorded;
 }
 
 int run(const Options& options) {
   const OnnxRuntime runtime(options.onnxruntime);
   const Pipeline pipeline(runtime, options.package);
   if (pipeline.text_only()) throw Error(ErrorKind::usage, "a text-only package sees no pictures");
-  const Tokenizer tokenizer(options.package / "tokenizer.json");
+  const Prompter prompter(options.package, pipeline.config());
   const Json document = read_json_file(options.questions, kDataJson);
   std::vector<JsonObject> items;
   for (const char* list : {"questions", "videos"}) {
@@ -71,18 +74,24 @@ int run(const Options& options) {
 
   std::size_t equal = 0, clear = 0, clear_equal = 0;
   for (const JsonObject& item : items) {
-    const Question question = read_question(item, options.questions.parent_path(), pipeline.config().pictures->image);
-    const Generation generation =
-        pipeline.generate(question.prompt, {.max_new_tokens = options.max_new_tokens, .cache = {}});
-    const bool same = generation.tokens == question.answer_ids;
-    const bool is_clear = question.margin > kClearMargin;
+    const RecordedQuestion recorded = read_question(item, options.questions.parent_path(), *pipeline.config().pictures);
+    const Prompt prompt = prompter.prompt(recorded.question);
+    if (prompt.input_ids != recorded.input_ids) {
+      fmt::print(stderr, "qwen3vl-ask: \"{}\": the prompt's token ids are not those that Hugging Face recorded\n",
+                 recorded.question.text);
+      return static_cast<int>(ErrorKind::verification);
+    }
+    const Generation generation = pipeline.generate(prompt, {.max_new_tokens = options.max_new_tokens});
+    const bool same = generation.tokens == recorded.answer_ids;
+    const bool is_clear = recorded.margin > kClearMargin;
     equal += same;
     clear += is_clear;
     clear_equal += same && is_clear;
     fmt::print("{}\n  {}\n  answer:       {}\n  Hugging Face: {}  {}{}\n  right answer: {}\n",
-               fmt::join(question.files, ", "), question.text, tokenizer.decode(generation.tokens, true),
-               tokenizer.decode(question.answer_ids, true), same ? "[equal]" : "[DIFFERENT]",
-               is_clear ? "" : " (a close call there)", question.expected);
+               fmt::join(recorded.files, ", "), recorded.question.text,
+               prompter.tokenizer().decode(generation.tokens, true),
+               prompter.tokenizer().decode(recorded.answer_ids, true), same ? "[equal]" : "[DIFFERENT]",
+               is_clear ? "" : " (a close call there)", recorded.expected);
   }
   fmt::print("answers equal to Hugging Face's: {} of {}\n", equal, items.size());
   const double share = clear == 0 ? 1.0 : static_cast<double>(clear_equal) / static_cast<double>(clear);

@@ -82,6 +82,11 @@ class TensorBackend {
   /// of cases, and let go before the next. Without pictures in any case nothing of the visual tower is asked for.
   virtual std::vector<ReferenceResult> run_reference(const ReferenceRequest& request) const = 0;
 
+  /// The visual tower in float32 over all pictures: [Σ t·h·w / merge², (1+D)·H] in their order, merged features and
+  /// DeepStack levels side by side. At least one picture.
+  virtual HostTensor image_features(const ModelConfig& config, const std::vector<Patches>& pictures,
+                                    const ReferenceWeights& weights, int threads) const = 0;
+
   /// Runs prompts through the language model in float32 and gathers what the inputs of its matrices look like. A layer
   /// is run once over all prompts; its weights and Hessians are in memory while it is. Throws Error(bad_input) when
   /// inputs are not finite, or a Hessian cannot be factored however it is damped, and Error(interrupted).

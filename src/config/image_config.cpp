@@ -18,6 +18,26 @@ std::vector<double> channel_values(const JsonObject& root, std::string_view key,
   return values;
 }
 
+/// Where the limits of the pixels stand.
+struct LimitKeys {
+  JsonObject home;
+  std::string_view least, most;
+};
+
+LimitKeys limit_keys(const JsonObject& root) {
+  if (root.has("size")) return {root.object("size"), "shortest_edge", "longest_edge"};
+  return {root, "min_pixels", "max_pixels"};  // the spelling of older files
+}
+
+PixelLimits read_limits(const JsonObject& root) {
+  const auto [home, least, most] = limit_keys(root);
+  const PixelLimits limits{home.integer(least, 1, kMaxPixels), home.integer(most, 1, kMaxPixels)};
+  if (limits.min_pixels > limits.max_pixels)
+    root.fail(fmt::format("{} is {} pixels, expected at most {}, which is {}", home.path_of(least), limits.min_pixels,
+                          home.path_of(most), limits.max_pixels));
+  return limits;
+}
+
 }  // namespace
 
 ImageConfig parse_image_config(const JsonObject& root, const VisionConfig& vision) {
@@ -32,15 +52,10 @@ ImageConfig parse_image_config(const JsonObject& root, const VisionConfig& visio
   config.patch_size = root.integer("patch_size", 1, 1024);
   config.temporal_patch_size = root.integer("temporal_patch_size", 1, 64);
   config.merge_size = root.integer("merge_size", 1, 64);
-  const bool sized = root.has("size");  // else the spelling of older files
-  const JsonObject limits = sized ? root.object("size") : root;
-  const std::string_view least = sized ? "shortest_edge" : "min_pixels";
-  const std::string_view most = sized ? "longest_edge" : "max_pixels";
-  config.min_pixels = limits.integer(least, 1, kMaxPixels);
-  config.max_pixels = limits.integer(most, 1, kMaxPixels);
-  if (config.min_pixels > config.max_pixels)
-    root.fail(fmt::format("{} is {} pixels, expected at most {}, which is {}", limits.path_of(least), config.min_pixels,
-                          limits.path_of(most), config.max_pixels));
+  const LimitKeys keys = limit_keys(root);
+  const PixelLimits limits = read_limits(root);
+  config.min_pixels = limits.min_pixels;
+  config.max_pixels = limits.max_pixels;
   config.image_mean = channel_values(root, "image_mean", -kMostPixelValue, vision);
   config.image_std = channel_values(root, "image_std", kLeastPixelScale, vision);
   config.rescale_factor = root.has("rescale_factor") ? root.number("rescale_factor", kLeastPixelScale, 1) : 1.0 / 255.0;
@@ -56,7 +71,7 @@ ImageConfig parse_image_config(const JsonObject& root, const VisionConfig& visio
   const std::int64_t token_side = config.patch_size * config.merge_size;
   if (config.max_pixels < token_side * token_side)
     root.fail(fmt::format("{} is {} pixels, expected at least {}, those of one token ((patch_size × merge_size)²)",
-                          limits.path_of(most), config.max_pixels, token_side * token_side));
+                          keys.home.path_of(keys.most), config.max_pixels, token_side * token_side));
   return config;
 }
 
@@ -73,6 +88,19 @@ ImageConfig read_image_config(const std::filesystem::path& checkpoint, const Vis
                                                   own.string()));
   const Json document = read_json_file(nested);
   return parse_image_config(JsonObject(document, nested.string()).object("image_processor"), vision);
+}
+
+std::optional<PixelLimits> read_video_limits(const std::filesystem::path& folder) {
+  if (const auto own = folder / "video_preprocessor_config.json"; path_exists(own)) {
+    const Json document = read_json_file(own);
+    return read_limits(JsonObject(document, own.string()));
+  }
+  const auto nested = folder / "processor_config.json";
+  if (!path_exists(nested)) return std::nullopt;
+  const Json document = read_json_file(nested);
+  const JsonObject root(document, nested.string());
+  if (!root.has("video_processor")) return std::nullopt;
+  return read_limits(root.object("video_processor"));
 }
 
 }  // namespace q3vl

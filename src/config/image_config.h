@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <vector>
 
 #include "config/model_config.h"
@@ -24,6 +25,17 @@ struct ImageConfig {
   std::vector<double> image_std;
   double rescale_factor;  ///< multiplies the 8-bit values before mean and std
 };
+
+/// The least and the most pixels of what the model sees.
+struct PixelLimits {
+  std::int64_t min_pixels;
+  std::int64_t max_pixels;
+};
+
+/// The limits of a clip, height × width × frames, in the video settings of a checkpoint or package:
+/// video_preprocessor_config.json, or "video_processor" of processor_config.json. Nothing when there are none.
+/// Throws Error(bad_input).
+std::optional<PixelLimits> read_video_limits(const std::filesystem::path& folder);
 
 /// Takes the image settings in `root` and holds them against `vision`. Throws Error(bad_input), and Error(unsupported)
 /// for pictures that are not resized, rescaled and normalised.

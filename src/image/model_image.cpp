@@ -23,4 +23,30 @@ RgbImage read_model_image(const std::filesystem::path& path, const ImageConfig& 
   }
 }
 
+std::vector<RgbImage> read_model_clip(const std::vector<std::filesystem::path>& frames, const ImageConfig& config,
+                                      const PixelLimits& limits) {
+  std::vector<RgbImage> clip;
+  ImageSize first{};
+  ImageSize wanted{};
+  for (const std::filesystem::path& path : frames) {
+    const RgbImage image = read_image(path);
+    const ImageSize size{image.width, image.height};
+    try {
+      if (clip.empty()) {
+        first = size;
+        wanted = smart_resize_clip(static_cast<std::int64_t>(frames.size()), size, config.temporal_patch_size,
+                                   config.patch_size * config.merge_size, limits.min_pixels, limits.max_pixels);
+      } else if (size != first) {
+        throw Error(ErrorKind::bad_input,
+                    fmt::format("the frame is {}×{} pixels (width × height), expected {}×{} as the first of the clip",
+                                size.width, size.height, first.width, first.height));
+      }
+      clip.push_back(resize_bicubic(image, wanted));
+    } catch (const Error& error) {
+      throw Error(error.kind(), fmt::format("{}: {}", path.string(), error.what()));
+    }
+  }
+  return clip;
+}
+
 }  // namespace q3vl

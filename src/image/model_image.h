@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <vector>
 
 #include "config/image_config.h"
 #include "image/rgb_image.h"
@@ -17,5 +18,11 @@ namespace q3vl {
 /// patches. Throws Error(bad_input), naming the file, for what read_image and smart_resize refuse; Error(usage) when
 /// `max_pixels` is below config.min_pixels.
 RgbImage read_model_image(const std::filesystem::path& path, const ImageConfig& config, std::int64_t max_pixels);
+
+/// Reads the frames of a clip, which are of one size, and resizes them alike: `limits` are of all of them together, as
+/// in Hugging Face's Qwen3VLVideoProcessor, whose torchvision filter differs from this one in the last bit of a pixel.
+/// Throws Error(bad_input), naming a file, also for frames that differ in size.
+std::vector<RgbImage> read_model_clip(const std::vector<std::filesystem::path>& frames, const ImageConfig& config,
+                                      const PixelLimits& limits);
 
 }  // namespace q3vl

@@ -16,4 +16,10 @@ namespace q3vl {
 /// smart_resize of image_processing_qwen2_vl.py.
 ImageSize smart_resize(ImageSize size, std::int64_t factor, std::int64_t min_pixels, std::int64_t max_pixels);
 
+/// The same for each of `frames` frames of a clip, where `min_pixels` and `max_pixels` are of all frames together,
+/// their number rounded up to a multiple of `temporal_factor` (temporal_patch_size). Throws Error(bad_input) also for a
+/// side below `factor`. Source: Hugging Face transformers 5.12.1, smart_resize of video_processing_qwen3_vl.py.
+ImageSize smart_resize_clip(std::int64_t frames, ImageSize size, std::int64_t temporal_factor, std::int64_t factor,
+                            std::int64_t min_pixels, std::int64_t max_pixels);
+
 }  // namespace q3vl

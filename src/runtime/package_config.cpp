@@ -66,9 +66,21 @@ ImageConfig read_vision_processor(const std::filesystem::path& path) {
           .rescale_factor = transform_attrs(processor, "Rescale").number("rescale_factor", kLeastPixelScale, 1)};
 }
 
+SamplingSettings read_sampling(const JsonObject& search) {
+  SamplingSettings settings;
+  if (search.has("do_sample")) settings.do_sample = search.boolean("do_sample");
+  if (search.has("temperature")) settings.temperature = search.number("temperature", 0, 1e6);
+  if (search.has("top_k")) settings.top_k = search.integer("top_k", 0, kMost);
+  if (search.has("top_p")) settings.top_p = search.number("top_p", 0, 1);
+  if (search.has("repetition_penalty")) settings.repetition_penalty = search.number("repetition_penalty", 1e-3, 1e3);
+  if (settings.temperature == 0) settings.do_sample = false;
+  return settings;
+}
+
 PictureConfig read_pictures(const JsonObject& model, const std::filesystem::path& package) {
   const JsonObject vision = model.object("vision");
   const JsonObject embedding = model.object("embedding");
+  const ImageConfig image = read_vision_processor(package / vision.string("config_filename"));
   return {.vision_file = package / vision.string("filename"),
           .pixel_values = vision.object("inputs").string("pixel_values"),
           .image_grid_thw = vision.object("inputs").string("image_grid_thw"),
@@ -81,7 +93,8 @@ PictureConfig read_pictures(const JsonObject& model, const std::filesystem::path
                                  .video_token_id = model.integer("video_token_id", 0, kMost),
                                  .vision_start_token_id = model.integer("vision_start_token_id", 0, kMost),
                                  .spatial_merge_size = vision.integer("spatial_merge_size", 1, kMost)},
-          .image = read_vision_processor(package / vision.string("config_filename"))};
+          .image = image,
+          .video = read_video_limits(package).value_or(PixelLimits{image.min_pixels, image.max_pixels})};
 }
 
 std::vector<std::int64_t> read_eos_token_ids(const JsonObject& model) {
@@ -106,6 +119,7 @@ PackageConfig read_package_config(const std::filesystem::path& package) {
   return {.eos_token_ids = read_eos_token_ids(model),
           .vocab_size = model.integer("vocab_size", 1, kMost),
           .max_length = search.integer("max_length", 1, kMost),
+          .sampling = read_sampling(search),
           .past_present_share_buffer = search.boolean("past_present_share_buffer"),
           .decoder = read_decoder(model.object("decoder"), package, pictures ? "inputs_embeds" : "input_ids"),
           .pictures = pictures ? std::optional(read_pictures(model, package)) : std::nullopt};

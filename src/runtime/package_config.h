@@ -9,6 +9,7 @@
 
 #include "config/image_config.h"
 #include "prompt/mrope_positions.h"
+#include "runtime/sampler.h"
 
 namespace q3vl {
 
@@ -37,12 +38,14 @@ struct PictureConfig {
   std::string inputs_embeds;
   PromptTokens tokens;
   ImageConfig image;  ///< from the file that `model.vision.config_filename` names
+  PixelLimits video;  ///< of a clip, its frames together; of video_preprocessor_config.json, else those of a picture
 };
 
 struct PackageConfig {
   std::vector<std::int64_t> eos_token_ids;
   std::int64_t vocab_size;
   std::int64_t max_length;         ///< `search.max_length`: the cache's length in shared mode
+  SamplingSettings sampling;       ///< of `search`
   bool past_present_share_buffer;  ///< `search.past_present_share_buffer`
   DecoderConfig decoder;
   std::optional<PictureConfig> pictures;  ///< nothing in a text-only package (model.type "qwen3")

@@ -65,38 +65,43 @@ HostTensor Pipeline::embed(const HostTensor& input_ids, const HostTensor& image_
 }
 
 Generation Pipeline::generate(const Prompt& prompt, const GenerateOptions& options) const {
+  if (text_only() && !prompt.pictures.empty()) throw Error(ErrorKind::usage, "a text-only package takes no pictures");
+  std::vector<Patches> pictures;
+  for (const PromptPicture& picture : prompt.pictures) pictures.push_back(picture.patches);
+  return generate(prompt, text_only() ? HostTensor{} : encode_images(pictures), options);
+}
+
+Generation Pipeline::generate(const Prompt& prompt, const HostTensor& image_features,
+                              const GenerateOptions& options) const {
   if (prompt.input_ids.empty()) throw Error(ErrorKind::usage, "the prompt has no tokens");
   const auto mode = options.cache.value_or(config_.past_present_share_buffer ? CacheMode::shared : CacheMode::growing);
   KvCache cache = decoder_.make_cache(mode, 1, config_.max_length);
   MropePositions positions{counted(prompt.input_ids.size()), 0};
-  HostTensor features;
   HostTensor no_features;
   if (!text_only()) {
     positions = prompt_positions(config_.pictures->tokens, prompt);
-    std::vector<Patches> pictures;
-    for (const PromptPicture& picture : prompt.pictures) pictures.push_back(picture.patches);
-    features = encode_images(pictures);
     no_features = encode_images({});
-  } else if (!prompt.pictures.empty()) {
-    throw Error(ErrorKind::usage, "a text-only package takes no pictures");
   }
 
   Generation result;
+  std::vector<std::int64_t> past = prompt.input_ids;
   std::vector<std::int64_t> step_ids = prompt.input_ids;
   while (true) {
     const auto count = static_cast<std::int64_t>(step_ids.size());
     HostTensor tokens = HostTensor::of({1, count}, step_ids);
-    if (!text_only()) tokens = embed(tokens, cache.length == 0 ? features : no_features);
+    if (!text_only()) tokens = embed(tokens, cache.length == 0 ? image_features : no_features);
     const std::vector<std::int64_t> mask(static_cast<std::size_t>(cache.length + count), 1);
     const HostTensor position_ids =
         text_only() ? HostTensor::of({1, count}, positions.ids) : HostTensor::of({3, 1, count}, positions.ids);
-    const HostTensor logits =
-        decoder_.decode(tokens, HostTensor::of({1, cache.length + count}, mask), position_ids, cache);
-    result.logits.push_back(last_row(logits));
-    const std::int64_t token = argmax(result.logits.back());
+    std::vector<float> logits =
+        last_row(decoder_.decode(tokens, HostTensor::of({1, cache.length + count}, mask), position_ids, cache));
+    const std::int64_t token = options.choose ? options.choose(logits, past) : argmax(logits);
+    if (options.keep_logits) result.logits.push_back(std::move(logits));
     result.tokens.push_back(token);
+    if (options.on_token) options.on_token(token);
     const bool ended = std::count(config_.eos_token_ids.begin(), config_.eos_token_ids.end(), token) > 0;
     if (ended || static_cast<std::int64_t>(result.tokens.size()) >= options.max_new_tokens) return result;
+    past.push_back(token);
     step_ids = {token};
     positions.ids.assign(text_only() ? 1 : 3, cache.length + positions.delta);
   }

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -20,7 +21,11 @@ namespace q3vl {
 
 struct GenerateOptions {
   std::int64_t max_new_tokens = 128;
-  std::optional<CacheMode> cache;  ///< what genai_config.json says, unless given
+  std::optional<CacheMode> cache = {};  ///< what genai_config.json says, unless given
+  /// The next token, by the logits [vocab] and all tokens so far; the likeliest one, unless given.
+  std::function<std::int64_t(std::span<const float> logits, std::span<const std::int64_t> past)> choose = {};
+  std::function<void(std::int64_t token)> on_token = {};  ///< is told of each new token at once
+  bool keep_logits = true;                                ///< whether Generation has them
 };
 
 struct Generation {
@@ -49,10 +54,13 @@ class Pipeline {
   /// The text decoder, with the sizes and names of genai_config.json.
   const Decoder& decoder() const { return decoder_; }
 
-  /// Greedy decoding of one prompt until an end-of-sequence token or options.max_new_tokens. In shared mode the cache
+  /// Decodes one prompt until an end-of-sequence token or options.max_new_tokens. In shared mode the cache
   /// has search.max_length tokens, which prompt and answer must fit. Throws Error(bad_input) when pictures and
   /// placeholders do not match.
   Generation generate(const Prompt& prompt, const GenerateOptions& options = {}) const;
+
+  /// The same with the features of the prompt's pictures, as of encode_images, given.
+  Generation generate(const Prompt& prompt, const HostTensor& image_features, const GenerateOptions& options) const;
 
  private:
   PackageConfig config_;

@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "base/parallel.h"
 #include "reference/model.h"
 #include "torch_backend/held_weights.h"
 #include "torch_backend/prompt_features.h"
@@ -16,7 +17,27 @@ at::Tensor rows_of(const at::Tensor& x, std::int64_t axis, const std::vector<std
   return x.index_select(axis, at::tensor(positions, at::kLong));
 }
 
+/// [tokens, (1+D)·H]
+HostTensor side_by_side(const reference::VisionFeatures& features) {
+  std::vector<at::Tensor> levels = {features.features};
+  levels.insert(levels.end(), features.deepstack.begin(), features.deepstack.end());
+  return to_host(at::cat(levels, 1));
+}
+
 }  // namespace
+
+HostTensor image_features(const ModelConfig& config, const std::vector<Patches>& pictures,
+                          const ReferenceWeights& weights) {
+  const at::NoGradGuard inference;
+  Prompt prompt;
+  for (const Patches& picture : pictures) prompt.pictures.push_back({picture, false});
+  HeldWeights held(weights);
+  const auto features = prompt_features(config, {&prompt}, held.provider(), [&] {
+    held.release();
+    throw_if_interrupted();
+  });
+  return side_by_side(*features.front());
+}
 
 std::vector<ReferenceResult> run_reference(const ReferenceRequest& request) {
   const at::NoGradGuard inference;
@@ -48,9 +69,7 @@ std::vector<ReferenceResult> run_reference(const ReferenceRequest& request) {
           reference::embed_prompt(config, table.provider(), reference_prompt(config, cases[i].prompt), features);
       results[i].inputs_embeds = to_host(input.inputs_embeds.squeeze(0));
       if (features) {
-        std::vector<at::Tensor> levels = {features->features};
-        levels.insert(levels.end(), features->deepstack.begin(), features->deepstack.end());
-        results[i].features = to_host(at::cat(levels, 1));
+        results[i].features = side_by_side(*features);
       }
       states.push_back(reference::text_start(config.text, input));
     }

@@ -7,6 +7,10 @@
 
 namespace q3vl {
 
+/// As TensorBackend::image_features.
+HostTensor image_features(const ModelConfig& config, const std::vector<Patches>& pictures,
+                          const ReferenceWeights& weights);
+
 /// As TensorBackend::run_reference.
 std::vector<ReferenceResult> run_reference(const ReferenceRequest& request);
 

@@ -16,6 +16,11 @@ class TorchBackend : public TensorBackend {
     at::set_num_threads(request.threads);
     return q3vl::run_reference(request);
   }
+  HostTensor image_features(const ModelConfig& config, const std::vector<Patches>& pictures,
+                            const ReferenceWeights& weights, int threads) const override {
+    at::set_num_threads(threads);
+    return q3vl::image_features(config, pictures, weights);
+  }
   void run_calibration(const CalibrationRequest& request) const override {
     at::set_num_threads(request.threads);
     q3vl::run_calibration(request);

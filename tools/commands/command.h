@@ -19,6 +19,7 @@ int export_command(int argc, char** argv);
 int extract_command(int argc, char** argv);
 int inspect_command(int argc, char** argv);
 int plan_command(int argc, char** argv);
+int run_command(int argc, char** argv);
 int verify_command(int argc, char** argv);
 
 /// Parses into what was added to `app`. Returns the exit code when --help or --version was all that was asked for.

@@ -11,9 +11,10 @@ namespace q3vl {
 namespace {
 
 constexpr const char* kExportDescription =
-    "Turns a Qwen3-VL checkpoint (Hugging Face safetensors) into an ONNX package: vision.onnx, embedding.onnx and\n"
-    "model.onnx, with the configs that onnxruntime-genai needs to load the folder as it is. A plain Qwen3 language\n"
-    "model becomes a text-only package.";
+    "Turns a Qwen3-VL checkpoint (Hugging Face safetensors) into an ONNX package: visual tower, embedding and text\n"
+    "decoder, with the files that onnxruntime-genai and Transformers.js need to load the folder as it is. A plain "
+    "Qwen3\n"
+    "language model becomes a text-only package.";
 
 std::string footer() {
   std::string text =
@@ -24,6 +25,8 @@ std::string footer() {
       "                                               one module as a checkpoint of its own\n"
       "  qwen3vl-export verify PACKAGE --checkpoint C the package proven against its checkpoint\n"
       "  qwen3vl-export check PACKAGE                 that every file is as it was written, and clients load it\n"
+      "  qwen3vl-export run PACKAGE --image FILE --prompt TEXT\n"
+      "                                               an answer to a question about pictures\n"
       "  qwen3vl-export bench PACKAGE [AGAINST]       how fast it runs here, and against another package\n"
       "\nRecipes:\n";
   for (const auto& [name, description] : builtin_recipes()) text += fmt::format("  {:<28}{}\n", name, description);
@@ -34,7 +37,8 @@ std::string footer() {
          "  qwen3vl-export ./Qwen3-VL-4B-Instruct -o ./text --components text\n"
          "\nExit codes: 0 done, 1 internal error, 2 wrong usage, 3 damaged or incomplete checkpoint, 4 unsupported "
          "model,\n"
-         "5 the package cannot be written, 6 verify found a difference, 130 interrupted. After an error nothing is "
+         "5 the package cannot be written, 6 verify or check found a difference, 130 interrupted. After an error "
+         "nothing is "
          "left behind.\n";
 }
 

@@ -26,9 +26,10 @@ struct Command {
 // Without one of these words the command is to export; a checkpoint folder of such a name is written "./plan".
 constexpr std::array kCommands = {Command{"bench", bench_command},     Command{"check", check_command},
                                   Command{"extract", extract_command}, Command{"inspect", inspect_command},
-                                  Command{"plan", plan_command},       Command{"verify", verify_command}};
+                                  Command{"plan", plan_command},       Command{"run", run_command},
+                                  Command{"verify", verify_command}};
 
-int run_command(int argc, char** argv) {
+int dispatch(int argc, char** argv) {
   for (const Command& command : kCommands)
     if (argc > 1 && command.name == argv[1]) return command.main(argc - 1, argv + 1);
   return export_command(argc, argv);
@@ -121,7 +122,7 @@ int run_program(int argc, char** argv) {
   std::set_terminate(on_terminate);
   try {
     try {
-      return close_output(run_command(argc, argv), format);
+      return close_output(dispatch(argc, argv), format);
     } catch (...) {
       return report_error(format);
     }

@@ -1,0 +1,130 @@
+#include "runtime/prompter.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string_view>
+
+#include "prompt/image_patches.h"
+#include "qwen3vl_export/error.h"
+
+namespace q3vl {
+namespace {
+
+constexpr std::string_view kVisionStart = "<|vision_start|>";
+constexpr std::string_view kVisionEnd = "<|vision_end|>";
+constexpr std::string_view kImagePad = "<|image_pad|>";
+constexpr std::string_view kVideoPad = "<|video_pad|>";
+
+std::string repeated(std::string_view text, std::int64_t count) {
+  std::string result;
+  for (std::int64_t i = 0; i < count; ++i) result += text;
+  return result;
+}
+
+/// A clip's span: each step in time with its moment, the middle of its frames, before it.
+std::string clip_text(const Clip& clip, const Grid& grid, const ImageConfig& image) {
+  const auto frames = static_cast<std::int64_t>(clip.frames.size());
+  const std::int64_t tokens = grid.h * grid.w / (image.merge_size * image.merge_size);
+  std::string text;
+  for (std::int64_t step = 0; step < grid.t; ++step) {
+    const auto second_of = [&](std::int64_t frame) {
+      return static_cast<double>(std::min(frame, frames - 1)) / clip.fps;
+    };
+    const std::int64_t first = step * image.temporal_patch_size;
+    const double middle = (second_of(first) + second_of(first + image.temporal_patch_size - 1)) / 2;
+    text += fmt::format("<{:.1f} seconds>{}{}{}", middle, kVisionStart, repeated(kVideoPad, tokens), kVisionEnd);
+  }
+  return text;
+}
+
+OrderedJson messages_of(const Question& question) {
+  OrderedJson content = question.text;
+  if (!question.images.empty() || !question.clips.empty()) {  // templates of plain language models know strings alone
+    content = OrderedJson::array();
+    for (std::size_t i = 0; i < question.images.size(); ++i) content.push_back({{"type", "image"}});
+    for (std::size_t i = 0; i < question.clips.size(); ++i) content.push_back({{"type", "video"}});
+    content.push_back({{"type", "text"}, {"text", question.text}});
+  }
+  OrderedJson messages = OrderedJson::array();
+  if (!question.system.empty()) messages.push_back({{"role", "system"}, {"content", question.system}});
+  messages.push_back({{"role", "user"}, {"content", content}});
+  return messages;
+}
+
+std::int64_t count_of(std::string_view text, std::string_view part) {
+  std::int64_t count = 0;
+  for (auto at = text.find(part); at != std::string_view::npos; at = text.find(part, at + part.size())) ++count;
+  return count;
+}
+
+void expect_as_many(std::string_view text, std::string_view placeholder, std::size_t given, std::string_view what) {
+  const std::int64_t found = count_of(text, placeholder);
+  if (found == static_cast<std::int64_t>(given)) return;
+  throw Error(
+      ErrorKind::usage,
+      fmt::format("the prompt has {} times {}, expected {}, once for each of the {}; the text must not spell it "
+                  "otherwise",
+                  found, placeholder, given, what));
+}
+
+/// `text` with what `replacements` says in place of each `part`, in order.
+std::string replaced(std::string_view text, std::string_view part, const std::vector<std::string>& replacements) {
+  std::string result;
+  std::size_t from = 0;
+  for (const std::string& replacement : replacements) {
+    const auto at = text.find(part, from);
+    result += text.substr(from, at - from);
+    result += replacement;
+    from = at + part.size();
+  }
+  result += text.substr(from);
+  return result;
+}
+
+}  // namespace
+
+Prompter::Prompter(const std::filesystem::path& package, const PackageConfig& config)
+    : config_(config), tokenizer_(package / "tokenizer.json"), chat_template_(ChatTemplate::of_folder(package)) {}
+
+Prompt Prompter::prompt(const Question& question) const {
+  if (!config_.pictures && !(question.images.empty() && question.clips.empty()))
+    throw Error(ErrorKind::usage, "a text-only package sees no pictures");
+  std::string text = question.whole_prompt
+                         ? question.text
+                         : chat_template_.render(messages_of(question), {.add_generation_prompt = true});
+  Prompt prompt;
+  if (config_.pictures) {
+    const ImageConfig& image = config_.pictures->image;
+    const std::string clip_place = fmt::format("{}{}{}", kVisionStart, kVideoPad, kVisionEnd);
+    expect_as_many(text, kImagePad, question.images.size(), "pictures");
+    expect_as_many(text, kVideoPad, question.clips.size(), "clips");
+    expect_as_many(text, clip_place, question.clips.size(), "clips");
+    std::vector<PromptPicture> images;
+    std::vector<PromptPicture> clips;
+    std::vector<std::string> image_pads;
+    std::vector<std::string> clip_texts;
+    for (const RgbImage& picture : question.images) {
+      images.push_back({image_patches({&picture, 1}, image), false});
+      image_pads.push_back(
+          repeated(kImagePad, images.back().patches.grid.patches() / (image.merge_size * image.merge_size)));
+    }
+    for (const Clip& clip : question.clips) {
+      clips.push_back({image_patches(clip.frames, image), true});
+      clip_texts.push_back(clip_text(clip, clips.back().patches.grid, image));
+    }
+    // In the order of the prompt, before placeholders multiply.
+    auto next_image = images.begin();
+    auto next_clip = clips.begin();
+    for (std::size_t at = 0; at < text.size(); ++at) {
+      const std::string_view rest = std::string_view(text).substr(at);
+      if (rest.starts_with(kImagePad)) prompt.pictures.push_back(std::move(*next_image++));
+      if (rest.starts_with(kVideoPad)) prompt.pictures.push_back(std::move(*next_clip++));
+    }
+    text = replaced(replaced(text, clip_place, clip_texts), kImagePad, image_pads);
+  }
+  prompt.input_ids = tokenizer_.encode(text);
+  return prompt;
+}
+
+}  // namespace q3vl
