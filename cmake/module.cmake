@@ -22,6 +22,9 @@ function(q3vl_module name)
   file(CREATE_LINK ${CMAKE_SOURCE_DIR}/src/${name} ${face}/${name} SYMBOLIC)
   list(TRANSFORM M_SOURCES PREPEND ${CMAKE_SOURCE_DIR}/src/${name}/)
   add_library(q3vl_${name} STATIC ${M_SOURCES})
+  # They are the parts of a shared library, whose calls of itself nobody else takes over: those may be inlined.
+  set_target_properties(q3vl_${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  target_compile_options(q3vl_${name} PRIVATE -fno-semantic-interposition)
   if(NOT name STREQUAL "kernels")  # whose files Highway includes once more for each set of instructions
     set_target_properties(q3vl_${name} PROPERTIES UNITY_BUILD ${Q3VL_UNITY_BUILD})
   endif()

@@ -472,9 +472,10 @@ TEST_F(Inspect, OtherPlacesAreRefused) {
 
 TEST_F(Inspect, LibTorchIsNotOpened) {
   make(tiny());
-  const fs::path alone = folder_ / "alone" / "qwen3vl-export";  // without the library that lies beside the real one
+  const fs::path alone = folder_ / "alone" / "qwen3vl-export";  // without LibTorch's library beside it
   fs::create_directory(alone.parent_path());
   fs::copy_file(Q3VL_EXPORT_BINARY, alone);
+  fs::copy_file(Q3VL_EXPORT_LIBRARY, alone.parent_path() / fs::path(Q3VL_EXPORT_LIBRARY).filename());
   EXPECT_EQ(run_command({alone.string(), checkpoint_.string(), "-o", out_.string(), "-q"}).exit_code, 1);
   EXPECT_EQ(run_command({alone.string(), "inspect", checkpoint_.string()}).exit_code, 0);
 }

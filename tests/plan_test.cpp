@@ -158,8 +158,9 @@ TEST_F(Plan, ReadsATiedEmbeddingOnceForBothOfItsForms) {
 }
 
 TEST_F(Plan, NeedsNoLibTorch) {
-  const fs::path alone = folder_ / "qwen3vl-export";  // without the library that belongs beside it
+  const fs::path alone = folder_ / "qwen3vl-export";  // without the other library that belongs beside it
   fs::copy_file(Q3VL_EXPORT_BINARY, alone);
+  fs::copy_file(Q3VL_EXPORT_LIBRARY, folder_ / fs::path(Q3VL_EXPORT_LIBRARY).filename());
   EXPECT_EQ(run(checkpoint("tiny"), {"-q"}, alone).exit_code, 0);
   const CommandResult refused = run_command({alone, checkpoint("tiny"), "-o", folder_ / "out", "-q"});
   EXPECT_EQ(refused.exit_code, 1);

@@ -184,7 +184,7 @@ TEST(OnnxRuntime, SaysWhatIsWrongWithALibrary) {
   EXPECT_EQ(
       refusal(ErrorKind::usage, [] { OnnxRuntime("/nowhere/libonnxruntime.so"); }),
       "ONNX Runtime cannot be opened: /nowhere/libonnxruntime.so: cannot open shared object file: No such file or "
-      "directory; tools/setup fetches it, and --onnxruntime names another");
+      "directory; --onnxruntime or Q3VL_ONNXRUNTIME_LIBRARY names one");
   EXPECT_EQ(refusal(ErrorKind::usage, [] { OnnxRuntime("libm.so.6"); }),
             "libm.so.6 is not ONNX Runtime: it has no OrtGetApiBase");
 }

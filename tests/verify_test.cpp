@@ -463,8 +463,8 @@ TEST(VerifyRefusals, AreOneSentenceAndACode) {
                  "--checks names \"graphs\", expected graph, weights, numerics or quality");
   expect_refusal({sound, "--checkpoint", source, "--checks", "numerics", "--onnxruntime", empty + "/no.so"}, 2,
                  "ONNX Runtime cannot be opened: " + empty +
-                     "/no.so: cannot open shared object file: No such file or directory; tools/setup fetches it, and "
-                     "--onnxruntime names another");
+                     "/no.so: cannot open shared object file: No such file or directory; --onnxruntime or "
+                     "Q3VL_ONNXRUNTIME_LIBRARY names one");
   expect_refusal({package("tiny-a", {"--components", "text"}), "--checkpoint", source, "--image", "cat.png"}, 2,
                  "--image cat.png: " + package("tiny-a", {"--components", "text"}).string() +
                      " is a text-only package, which sees no pictures");

@@ -12,7 +12,7 @@ namespace q3vl {
 
 struct BenchRequest {
   std::filesystem::path package;
-  std::filesystem::path onnxruntime;           ///< libonnxruntime.so; empty: the one found when this was built
+  std::filesystem::path onnxruntime;           ///< libonnxruntime.so; empty: the one found (docs/INSTALL.md)
   std::vector<std::int64_t> patches = {1024};  ///< of pictures, one each; a text-only package sees none
   std::vector<std::int64_t> prompts = {512};   ///< lengths in tokens
   std::int64_t tokens = 32;                    ///< that are decoded behind each prompt

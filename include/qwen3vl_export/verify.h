@@ -15,7 +15,7 @@ namespace q3vl {
 struct VerifyRequest {
   std::filesystem::path package;
   std::filesystem::path checkpoint;
-  std::filesystem::path onnxruntime;          ///< libonnxruntime.so; empty: the one found when this was built
+  std::filesystem::path onnxruntime;          ///< libonnxruntime.so; empty: the one found (docs/INSTALL.md)
   std::vector<std::filesystem::path> images;  ///< pictures (PNG, JPEG), each a case of its own
   std::vector<std::filesystem::path> texts;   ///< JSON files of token ids (docs/VERIFY.md), for quality alone
   std::filesystem::path calibration;  ///< the file that the package was quantised with, for the check of the weights

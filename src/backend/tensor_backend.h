@@ -1,5 +1,5 @@
-// What needs LibTorch, behind a face that does not: the program opens the library qwen3vl-export-torch.so, which lies
-// beside it, when a command first reads weights or runs the reference.
+// What needs LibTorch, behind a face that does not: the library qwen3vl-export-torch.so is opened when a command first
+// reads weights or runs the reference (base/companion_file.h says where it lies).
 #pragma once
 
 #include <cstdint>

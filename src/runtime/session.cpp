@@ -4,12 +4,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <mutex>
 #include <set>
 
 #define ORT_API_MANUAL_INIT
 #include <onnxruntime_cxx_api.h>
 
+#include "base/companion_file.h"
 #include "qwen3vl_export/error.h"
 
 namespace q3vl {
@@ -98,8 +100,7 @@ std::string open_library(const std::filesystem::path& library) {
     const char* reason = dlerror();  // NOLINT(concurrency-mt-unsafe): under the lock
     throw Error(
         ErrorKind::usage,
-        fmt::format("ONNX Runtime cannot be opened: {}; tools/setup fetches it, and --onnxruntime names another",
-                    reason));
+        fmt::format("ONNX Runtime cannot be opened: {}; --onnxruntime or Q3VL_ONNXRUNTIME_LIBRARY names one", reason));
   }
   using GetApiBase = const OrtApiBase*(ORT_API_CALL*)();
   const auto get_api_base = reinterpret_cast<GetApiBase>(dlsym(handle, "OrtGetApiBase"));
@@ -169,7 +170,11 @@ OnnxRuntime::OnnxRuntime(const std::filesystem::path& library) {
 }
 
 std::filesystem::path OnnxRuntime::default_library() {
-  return Q3VL_ONNXRUNTIME_LIBRARY;
+  const char* named = std::getenv("Q3VL_ONNXRUNTIME_LIBRARY");  // NOLINT(concurrency-mt-unsafe): nothing sets variables
+  if (named != nullptr && *named != '\0') return named;
+  constexpr const char* kLibrary = "libonnxruntime.so.1";
+  const std::filesystem::path companion = companion_file(kLibrary);
+  return companion.empty() ? kLibrary : companion;
 }
 
 std::string OnnxRuntime::version() const {

@@ -72,12 +72,12 @@ int bench_command(int argc, char** argv) {
   add_count("--repeats", request.repeats, "Runs of each picture and prompt in a round", "N")->capture_default_str();
   add_count("--rounds", rounds, "Rounds, each in a process of its own", "N")->capture_default_str();
   add_count("--threads", request.threads, "Threads of ONNX Runtime's operators (one a physical core)", "N");
-  app.add_option("--cache", request.cache, "How keys and values are kept: shared, growing (as genai_config.json says)")
-      ->type_name("MODE");
+  app.add_option("--cache", request.cache, "How keys and values are kept (as genai_config.json says)")
+      ->type_name("shared|growing");
   app.add_flag("--matrices", request.matrices,
                "Run model.onnx's matrices alone as well: what a step cannot be faster than. Holds them twice");
   app.add_option("--onnxruntime", request.onnxruntime,
-                 "The libonnxruntime.so to run it in (the one found when this was built)")
+                 "The libonnxruntime.so to run it in (Q3VL_ONNXRUNTIME_LIBRARY, or the one installed)")
       ->type_name("FILE");
   app.add_flag("--json", json, "Print every round, medians and ratios as JSON");
   add_log_options(app, log);

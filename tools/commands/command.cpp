@@ -47,25 +47,23 @@ std::optional<int> parse(CLI::App& app, int argc, char** argv) {
 
 void add_package_options(CLI::App& app, ExportRequest& request) {
   app.add_option("--recipe", request.recipe, "A recipe's name, the path of a recipe file, or a package's manifest.json")
-      ->type_name("NAME|FILE")
+      ->type_name("RECIPE|FILE")
       ->capture_default_str();
-  app.add_option("--target", request.target, "What the package is for: cpu")->type_name("TARGET");
-  app.add_option(
-         "--text", request.text,
-         "Weights of the text decoder: int4, int8, int2, fp16, fp32, or more words as in int4-block64-grid-asym")
-      ->type_name("SPEC");
+  app.add_option("--target", request.target, "What the package is for")->type_name("cpu");
+  constexpr const char* kSpec = "int4|int8|int2|fp16|fp32|SPEC";
+  app.add_option("--text", request.text, "Weights of the text decoder: SPEC has more words, int4-block64-grid-asym")
+      ->type_name(kSpec);
   app.add_option("--vision", request.vision,
                  "The visual tower: weights as fp32 or fp16, or int8 weights times int8 activations")
-      ->type_name("PRECISION");
-  app.add_option("--embedding", request.embedding, "Weights of the token embedding, as --text")->type_name("SPEC");
+      ->type_name("fp32|fp16|int8");
+  app.add_option("--embedding", request.embedding, "Weights of the token embedding, as --text")->type_name(kSpec);
   app.add_option("--tensor", request.tensors,
                  "Weights of one role, in some layers (0..3,-1: -1 is the last): mlp_down@0..3=int8; may be repeated")
       ->type_name("ROLE[@LAYERS]=SPEC")
       ->take_all()
       ->allow_extra_args(false);
-  app.add_option("--importance", request.importance,
-                 "Where quantisers learn which columns matter: none, weights, calibration")
-      ->type_name("SOURCE");
+  app.add_option("--importance", request.importance, "Where quantisers learn which columns matter")
+      ->type_name("none|weights|calibration");
   app.add_option_function<std::string>(
          "--target-size",
          [&request](const std::string& size) { request.target_size = parse_size("--target-size", size); },
@@ -77,23 +75,21 @@ void add_package_options(CLI::App& app, ExportRequest& request) {
   app.add_option("--calibration", request.calibration,
                  "What a calibration found: read, or written by --calibrate (OUTPUT.calibration)")
       ->type_name("FILE");
-  app.add_option("--block-size", request.block_size,
-                 "Weights that share a scale in all that is quantised: 16, 32, 64, 128, 256")
+  app.add_option("--block-size", request.block_size, "Weights that share a scale in all that is quantised")
       ->check(CLI::PositiveNumber)
-      ->type_name("N");
-  app.add_option("--logits", request.logits, "Positions whose logits the decoder returns: last, all")
-      ->type_name("WHICH");
-  app.add_option("--kv-cache", request.kv_cache, "What keys and values of past tokens are kept as: float, int8")
-      ->type_name("TYPE");
-  app.add_option(
-         "--components", request.components,
-         "What to write, of vision,embedding,text (all that the checkpoint has); text alone makes a text-only package")
+      ->type_name("16|32|64|128|256");
+  app.add_option("--logits", request.logits, "Positions whose logits the decoder returns")->type_name("last|all");
+  app.add_option("--kv-cache", request.kv_cache, "What keys and values of past tokens are kept as")
+      ->type_name("float|int8");
+  app.add_option("--components", request.components,
+                 "What to write (all that the checkpoint has); text alone makes a text-only package")
       ->delimiter(',')
-      ->type_name("LIST");
+      ->type_name("vision,embedding,text");
   app.add_option("--layout", request.layout,
-                 "Who is to load the package: universal (onnxruntime-genai, and Transformers.js in Node), genai, or\n"
-                 "transformers-js (in a browser too); universal unless int8 caches or missing components rule it out")
-      ->type_name("LAYOUT");
+                 "Who is to load the package: universal is for onnxruntime-genai, and Transformers.js in Node, genai for\n"
+                 "the former alone, transformers-js for browsers too; universal unless the decoder's int8 cache or missing\n"
+                 "components rule it out")
+      ->type_name("universal|genai|transformers-js");
   app.add_option("--max-length", request.max_length,
                  "Tokens of prompt and answer for which clients reserve memory (8192, or the model's context)")
       ->check(CLI::PositiveNumber)
@@ -121,8 +117,8 @@ void add_log_options(CLI::App& app, LogOptions& options) {
              throw Error(ErrorKind::usage, fmt::format("--log-format is \"{}\", expected text or json", format));
            options.format = format == "json" ? LogFormat::json : LogFormat::text;
          },
-         "Messages on standard error: text, json (an object a line; docs/CI.md)")
-      ->type_name("FORMAT");
+         "Messages on standard error: json is an object a line (docs/CI.md)")
+      ->type_name("text|json");
 }
 
 }  // namespace q3vl

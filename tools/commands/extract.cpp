@@ -23,9 +23,7 @@ int extract_command(int argc, char** argv) {
   app.add_option("-o,--output", request.output, "Folder to write; must be empty or not exist")
       ->type_name("DIR")
       ->required();
-  app.add_option("--module", request.module, "What to take out: language_model, visual")
-      ->type_name("MODULE")
-      ->required();
+  app.add_option("--module", request.module, "What to take out")->type_name("language_model|visual")->required();
   app.add_flag("--force", request.force, "Replace what this program wrote to the output folder before");
   app.add_flag("--allow-unused", request.allow_unused, "Leave out tensors that are not part of the model");
   add_log_options(app, log);

@@ -131,4 +131,10 @@ int run_program(int argc, char** argv) {
   }
 }
 
+std::vector<std::string> command_names() {
+  std::vector<std::string> names;
+  for (const Command& command : kCommands) names.emplace_back(command.name);
+  return names;
+}
+
 }  // namespace q3vl

@@ -78,9 +78,9 @@ int verify_command(int argc, char** argv) {
   app.add_option("--checkpoint", request.checkpoint, "The checkpoint that it was made from")
       ->type_name("CHECKPOINT")
       ->required();
-  app.add_option("--checks", request.checks, "Some of graph,weights,numerics,quality (all)")
+  app.add_option("--checks", request.checks, "Some of the checks (all)")
       ->delimiter(',')
-      ->type_name("LIST");
+      ->type_name("graph,weights,numerics,quality");
   app.add_option("--image", request.images, "A picture (PNG or JPEG) to prove the package on as well; may be repeated")
       ->type_name("FILE");
   app.add_option(
@@ -96,7 +96,7 @@ int verify_command(int argc, char** argv) {
       ->check(CLI::NonNegativeNumber)
       ->type_name("NATS");
   app.add_option("--onnxruntime", request.onnxruntime,
-                 "The libonnxruntime.so to prove it on (the one found when this was built)")
+                 "The libonnxruntime.so to prove it on (Q3VL_ONNXRUNTIME_LIBRARY, or the one installed)")
       ->type_name("FILE");
   app.add_option("--calibration", request.calibration, "The calibration that the package was quantised with")
       ->type_name("FILE");
