@@ -23,8 +23,8 @@ class OnnxRuntime {
   /// Throws Error(usage) when it cannot be opened, is not ONNX Runtime or is older than the headers built with.
   explicit OnnxRuntime(const std::filesystem::path& library = default_library());
 
-  /// The library that Q3VL_ONNXRUNTIME_LIBRARY of the environment names, or else a libonnxruntime.so.1 that lies with this
-  /// code (base/companion_file.h), or else its bare name, for the loader to find.
+  /// The library that Q3VL_ONNXRUNTIME_LIBRARY of the environment names, or else a libonnxruntime.so.1 that lies with
+  /// this code (base/companion_file.h), or else its bare name, for the loader to find.
   static std::filesystem::path default_library();
 
   /// "1.30.0"
