@@ -19,6 +19,7 @@ constexpr std::size_t kColumn = 30;  // where descriptions begin (commands/comma
 /// What the program prints; it runs in here.
 std::string printed(std::vector<std::string> arguments) {
   std::vector<char*> pointers;
+  pointers.reserve(arguments.size());
   for (std::string& argument : arguments) pointers.push_back(argument.data());
   const std::ostringstream text;
   std::streambuf* const before = std::cout.rdbuf(text.rdbuf());
