@@ -91,18 +91,18 @@ int run_command(int argc, char** argv) {
   app.add_option("--seed", request.seed, "Of sampling: the same seed, the same answer")
       ->capture_default_str()
       ->type_name("N");
-  app.add_option("--cache", request.cache, "How keys and values are kept: shared, growing (as genai_config.json says)")
-      ->type_name("MODE");
+  app.add_option("--cache", request.cache, "How keys and values are kept (as genai_config.json says)")
+      ->type_name("shared|growing");
   app.add_option("--vision-runtime", request.vision_runtime,
-                 "What runs the visual tower: onnxruntime, or libtorch, which takes it from the checkpoint")
+                 "What runs the visual tower; libtorch takes it from the checkpoint, to compare")
       ->capture_default_str()
-      ->type_name("RUNTIME");
+      ->type_name("onnxruntime|libtorch");
   app.add_option("--checkpoint", request.checkpoint, "The checkpoint for --vision-runtime libtorch")->type_name("DIR");
   app.add_option("--threads", request.threads, "Threads of the operators (one a physical core)")
       ->check(CLI::PositiveNumber)
       ->type_name("N");
   app.add_option("--onnxruntime", request.onnxruntime,
-                 "The libonnxruntime.so to run it in (the one found when this was built)")
+                 "The libonnxruntime.so to run it in (Q3VL_ONNXRUNTIME_LIBRARY, or the one installed)")
       ->type_name("FILE");
   app.add_flag("--json", json, "Print the answer, its tokens and what it took as JSON, when it is complete");
   add_log_options(app, log);
