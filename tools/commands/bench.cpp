@@ -75,7 +75,7 @@ int bench_command(int argc, char** argv) {
   app.add_option("--cache", request.cache, "How keys and values are kept (as genai_config.json says)")
       ->type_name("shared|growing");
   app.add_flag("--matrices", request.matrices,
-               "Run model.onnx's matrices alone as well: what a step cannot be faster than. Holds them twice");
+               "Run the decoder's matrices alone as well: what a step cannot be faster than. Holds them twice");
   app.add_option("--onnxruntime", request.onnxruntime,
                  "The libonnxruntime.so to run it in (Q3VL_ONNXRUNTIME_LIBRARY, or the one installed)")
       ->type_name("FILE");
