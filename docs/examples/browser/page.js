@@ -4,8 +4,8 @@ const button = document.querySelector("button");
 const preview = document.querySelector("img");
 const answer = document.querySelector("output");
 
-// The model runs in a worker, so that the page shows each word as it comes. ?device=webgpu goes to the worker as it is.
-const worker = new Worker(`worker.js${location.search}`, { type: "module" });
+// The model runs in a worker, so that the page shows each word as it comes.
+const worker = new Worker("worker.js", { type: "module" });
 
 worker.onmessage = ({ data }) => {
   switch (data.kind) {

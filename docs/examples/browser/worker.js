@@ -6,21 +6,17 @@ import {
 env.allowRemoteModels = false;
 env.allowLocalModels = true;
 env.localModelPath = "/";
-const device = new URLSearchParams(location.search).get("device") ?? "wasm";
-const runtime = new URL("./node_modules/onnxruntime-web/dist/", import.meta.url).href;
-// On the processor the plain WebAssembly build of ONNX Runtime: the one that WebGPU needs, which Transformers.js takes of
-// itself, lacks operators of quantised packages and of weights kept as bfloat16.
-env.backends.onnx.wasm.wasmPaths =
-  device === "wasm"
-    ? { mjs: `${runtime}ort-wasm-simd-threaded.mjs`, wasm: `${runtime}ort-wasm-simd-threaded.wasm` }
-    : runtime;
+// The plain WebAssembly build of ONNX Runtime: the one that Transformers.js takes of itself, made for WebGPU, lacks
+// operators of quantised packages.
+const runtime = new URL("./node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded", import.meta.url).href;
+env.backends.onnx.wasm.wasmPaths = { mjs: `${runtime}.mjs`, wasm: `${runtime}.wasm` };
 
 async function load() {
   const progress_callback = ({ status, progress }) => {
     if (status === "progress_total") postMessage({ kind: "loading", percent: progress });
   };
   const processor = await AutoProcessor.from_pretrained("package");
-  const model = await AutoModelForImageTextToText.from_pretrained("package", { device, progress_callback });
+  const model = await AutoModelForImageTextToText.from_pretrained("package", { progress_callback });
   return { processor, model };
 }
 
