@@ -7,7 +7,7 @@ import { test } from "node:test";
 import { codeBlocks, follow } from "./support/docs.js";
 import { copyExample, data, root, temporaryFolder } from "./support/folders.js";
 
-const { questions } = JSON.parse(fs.readFileSync(path.join(data, "shapes/questions.json")));
+const { questions, videos } = JSON.parse(fs.readFileSync(path.join(data, "shapes/questions.json")));
 
 function copyPicture(name, folder, as) {
   fs.copyFileSync(path.join(data, "shapes", name), path.join(folder, as));
@@ -33,6 +33,22 @@ test("transformers-js.md from download to answers", async () => {
   const { code, out, err } = await follow("transformers-js.md", folder);
   assert.equal(code, 0, out + err);
   assert.deepEqual(out.trimEnd().split("\n").slice(-2), [one.hf_fp32_answer, two.hf_fp32_answer]);
+});
+
+test("run.md from download to answers", async () => {
+  const folder = temporaryFolder();
+  const one = questions.find(({ question }) => question === "Describe the picture.");
+  const two = questions.find(({ question }) => question === "Which picture has more shapes?");
+  const clip = videos.find(({ question }) => question === "Describe the video.");
+  copyPicture(one.images[0], folder, "picture.jpg");
+  copyPicture(two.images[0], folder, "first.png");
+  copyPicture(two.images[1], folder, "second.png");
+  fs.mkdirSync(path.join(folder, "frames"));
+  clip.frames.forEach((frame, index) => copyPicture(frame, folder, `frames/${index}.png`));
+  const { code, out, err } = await follow("run.md", folder);
+  assert.equal(code, 0, out + err);
+  const answers = [one, two, clip, one].map((asked) => asked.hf_fp32_answer);
+  assert.deepEqual(out.trimEnd().split("\n"), answers);
 });
 
 for (const page of ["genai-python.md", "genai-cpp.md"]) {
