@@ -85,11 +85,9 @@ void add_package_options(CLI::App& app, ExportRequest& request) {
                  "What to write (all that the checkpoint has); text alone makes a text-only package")
       ->delimiter(',')
       ->type_name("vision,embedding,text");
-  app.add_option(
-         "--layout", request.layout,
-         "Who is to load the package: universal is for onnxruntime-genai, and Transformers.js in Node, genai for\n"
-         "the former alone, transformers-js for browsers too; universal unless the decoder's int8 cache or missing\n"
-         "components rule it out")
+  app.add_option("--layout", request.layout,
+                 "Who loads it: onnxruntime-genai and Transformers.js in Node, the former alone, or browsers too "
+                 "(universal, or genai for what Transformers.js cannot run)")
       ->type_name("universal|genai|transformers-js");
   app.add_option("--max-length", request.max_length,
                  "Tokens of prompt and answer for which clients reserve memory (8192, or the model's context)")

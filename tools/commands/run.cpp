@@ -68,7 +68,7 @@ int run_command(int argc, char** argv) {
       ->allow_extra_args(false)
       ->type_name("DIR");
   app.add_option("--fps", request.fps, "Frames a second of the videos")
-      ->check(CLI::Range(0.001, 1000.0))
+      ->check(CLI::Range(0.001, 1000.0, "POSITIVE"))
       ->capture_default_str()
       ->type_name("N");
   app.add_option("--system", request.system, "What the system says before the question")->type_name("TEXT");
@@ -80,13 +80,13 @@ int run_command(int argc, char** argv) {
       ->type_name("TOKENS");
   app.add_flag("--greedy", request.greedy, "Take the likeliest token each time, whatever genai_config.json says");
   app.add_option("--temperature", request.temperature, "Sample: 0 is greedy, 1 as the model thinks, above it wilder")
-      ->check(CLI::Range(0.0, 100.0))
+      ->check(CLI::Range(0.0, 100.0, "NONNEGATIVE"))
       ->type_name("T");
   app.add_option("--top-k", request.top_k, "Sample from the K likeliest tokens; 0: from all")
       ->check(CLI::NonNegativeNumber)
       ->type_name("K");
   app.add_option("--top-p", request.top_p, "Sample from the likeliest tokens whose chances add up to P")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(CLI::Range(0.0, 1.0, "SHARE"))
       ->type_name("P");
   app.add_option("--seed", request.seed, "Of sampling: the same seed, the same answer")
       ->capture_default_str()
