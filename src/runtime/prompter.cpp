@@ -22,7 +22,8 @@ std::string repeated(std::string_view text, std::int64_t count) {
   return result;
 }
 
-/// A clip's span: each step in time with its moment, the middle of its frames, before it.
+/// What stands for a clip: each step in time with its moment, the middle of its frames, before it. It goes between the
+/// <|vision_start|> and <|vision_end|> of the chat template, which stay, as in transformers 5 (4.57 took them away).
 std::string clip_text(const Clip& clip, const Grid& grid, const ImageConfig& image) {
   const auto frames = static_cast<std::int64_t>(clip.frames.size());
   const std::int64_t tokens = grid.h * grid.w / (image.merge_size * image.merge_size);
@@ -96,10 +97,8 @@ Prompt Prompter::prompt(const Question& question) const {
   Prompt prompt;
   if (config_.pictures) {
     const ImageConfig& image = config_.pictures->image;
-    const std::string clip_place = fmt::format("{}{}{}", kVisionStart, kVideoPad, kVisionEnd);
     expect_as_many(text, kImagePad, question.images.size(), "pictures");
     expect_as_many(text, kVideoPad, question.clips.size(), "clips");
-    expect_as_many(text, clip_place, question.clips.size(), "clips");
     std::vector<PromptPicture> images;
     std::vector<PromptPicture> clips;
     std::vector<std::string> image_pads;
@@ -121,7 +120,7 @@ Prompt Prompter::prompt(const Question& question) const {
       if (rest.starts_with(kImagePad)) prompt.pictures.push_back(std::move(*next_image++));
       if (rest.starts_with(kVideoPad)) prompt.pictures.push_back(std::move(*next_clip++));
     }
-    text = replaced(replaced(text, clip_place, clip_texts), kImagePad, image_pads);
+    text = replaced(replaced(text, kVideoPad, clip_texts), kImagePad, image_pads);
   }
   prompt.input_ids = tokenizer_.encode(text);
   return prompt;
