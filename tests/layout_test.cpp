@@ -26,6 +26,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::IsSupersetOf;
+using testing::Key;
 using testing::Not;
 
 json read_json(const fs::path& path) {
@@ -133,6 +134,35 @@ TEST_F(Layout, ABrowserFindsAllOfAGraphInFilesOfItsOwn) {
     const onnx::ModelProto model = read_model(package / "onnx" / (std::string(graph) + ".onnx"));
     for (const onnx::TensorProto& tensor : model.graph().initializer())
       EXPECT_NE(tensor.data_type(), onnx::TensorProto::BFLOAT16) << tensor.name();
+  }
+}
+
+TEST_F(Layout, ABrowsersRuntimeHasWhatGraphsAreMadeOf) {
+  for (const std::vector<std::string>& flags :
+       {std::vector<std::string>{"--recipe", "int4"}, {"--recipe", "int4-small", "--embedding", "int4"}}) {
+    std::vector<std::string> of_browsers = flags;
+    of_browsers.insert(of_browsers.end(), {"--layout", "transformers-js"});
+    const fs::path package = exported("of_browsers_" + flags[1], of_browsers);
+    EXPECT_THAT(transformers_js_contract_findings(package), IsEmpty());
+    for (const char* file : {"embed_tokens", "vision_encoder", "decoder_model_merged"}) {
+      const onnx::ModelProto model = read_model(package / "onnx" / (std::string(file) + ".onnx"));
+      for (const onnx::TensorProto& tensor : model.graph().initializer())
+        EXPECT_NE(tensor.data_type(), onnx::TensorProto::BFLOAT16) << tensor.name();
+      for (const onnx::NodeProto& node : model.graph().node()) {
+        EXPECT_NE(node.op_type(), "GatherBlockQuantized") << file;
+        if (file == std::string("embed_tokens")) {
+          EXPECT_EQ(node.domain(), "") << node.name();
+        }
+      }
+    }
+    // The table is quantised all the same, and its bytes are those of other layouts.
+    const fs::path universal = exported("universal_" + flags[1], flags);
+    const auto weights = weights_of(package / "onnx/embed_tokens.onnx");
+    EXPECT_EQ(weights, weights_of(universal / "onnx/embed_tokens.onnx"));
+    EXPECT_THAT(weights, Contains(Key(HasSubstr(".scales")))) << flags[1];
+    const CommandResult result =
+        run_command({Q3VL_EXPORT_BINARY, "verify", package, "--checkpoint", c(), "--checks", "graph,weights,numerics"});
+    EXPECT_EQ(result.exit_code, 0) << result.out << result.err;
   }
 }
 
@@ -354,6 +384,25 @@ const std::vector<Fault>& faults() {
       {"not_there", set("config.json", "/transformers.js_config/use_external_data_format/embed_tokens", 2),
        "config.json: transformers.js_config.use_external_data_format counts onnx/embed_tokens.onnx_data_1, which is "
        "missing"},
+      {"block_lookup",
+       [](const fs::path& p) {
+         edit_graph(p / "onnx/embed_tokens.onnx", [](onnx::GraphProto& graph) {
+           graph.mutable_node(0)->set_op_type("GatherBlockQuantized");
+           graph.mutable_node(0)->set_domain("com.microsoft");
+         });
+       },
+       "onnx/embed_tokens.onnx: has com.microsoft.GatherBlockQuantized, which a browser's ONNX Runtime lacks"},
+      {"bfloat16",
+       [](const fs::path& p) {
+         edit_graph(p / "onnx/vision_encoder.onnx", [](onnx::GraphProto& graph) {
+           onnx::TensorProto& added = *graph.add_initializer();
+           added.set_name("narrow");
+           added.set_data_type(onnx::TensorProto::BFLOAT16);
+           added.add_dims(1);
+           added.set_raw_data(std::string(2, '\0'));
+         });
+       },
+       "onnx/vision_encoder.onnx: the initializer narrow is bfloat16, which a browser's ONNX Runtime cannot cast"},
   };
   return list;
 }

@@ -1,8 +1,9 @@
 // Every form in which a weight can be quantised, against ONNX Runtime: what dequantize_rows() says of the bytes is what
-// GatherBlockQuantized and MatMulNBits make of them, bit for bit.
+// GatherBlockQuantized, the operators that stand for it in browsers, and MatMulNBits make of them, bit for bit.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 
@@ -41,7 +42,8 @@ InputStatistics statistics(std::int64_t columns) {
   return inputs;
 }
 
-/// One graph that looks all rows up, and multiplies the unit matrix by the weight's transpose.
+/// One graph that looks all rows up, in one operator and in those that browsers have, and multiplies the unit matrix by
+/// the weight's transpose.
 class QuantizedWeight {
  public:
   QuantizedWeight(const Encoding& encoding, std::int64_t columns)
@@ -53,8 +55,13 @@ class QuantizedWeight {
             [&](const WeightUse&) { return encoding; }) {
     const Builder b{graph_, requests_, target_profile("cpu")};
     const Value ids = graph_.input("ids", DataType::int64, {1, kRows});
+    const TargetProfile browser = in_browser(b.target);
     LinearInput unit(graph_, Scope("product"), graph_.input("unit", DataType::float32, {1, columns, columns}));
     graph_.output("looked_up", embedding_lookup(b, Scope("lookup"), Scope("w"), ids, kRows, columns),
+                  {1, kRows, columns});
+    requests_.begin_graph();  // or the table would be looked up twice in one graph, which is refused
+    graph_.output("looked_up_in_browser",
+                  embedding_lookup({graph_, requests_, browser}, Scope("browser"), Scope("w"), ids, kRows, columns),
                   {1, kRows, columns});
     graph_.output("product", linear(b, Scope("product"), Scope("w"), unit, columns, kRows, Role::lm_head, 0),
                   {1, columns, kRows});
@@ -120,7 +127,9 @@ TEST_P(QuantizedForms, AreWhatOnnxRuntimeDequantizes) {
     const std::vector<float> expected = weight.dequantized();
     const NamedTensors found = weight.run();
     const std::span<const float> looked_up = found.at("looked_up").values<float>();
+    const std::span<const float> in_browser = found.at("looked_up_in_browser").values<float>();
     const std::span<const float> product = found.at("product").values<float>();
+    EXPECT_TRUE(std::ranges::equal(std::as_bytes(in_browser), std::as_bytes(looked_up))) << columns << " columns";
     double error = 0;
     double size = 0;
     const std::vector<float> original = weights(columns);

@@ -70,7 +70,7 @@ std::string graph_file(PackageLayout layout, GraphKind kind) {
 DataFiles data_files(PackageLayout layout, GraphKind kind) {
   DataFiles files{.name = graph_file(layout, kind), .most_bytes = 0, .takes = {}};
   files.name += serves_transformers_js(layout) ? "_data" : ".data";
-  if (layout == PackageLayout::transformers_js) {
+  if (runs_in_browser(layout)) {
     files.most_bytes = kMostBrowserBytes;
     // Only Transformers.js runs in a browser, and it does not read this one.
     if (kind == GraphKind::embedding) files.takes = {std::string(graph_name(GraphKind::token_embedding))};

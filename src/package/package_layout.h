@@ -2,7 +2,8 @@
 //
 // genai:            vision.onnx, embedding.onnx, model.onnx beside the configs, for onnxruntime-genai alone.
 // transformers-js:  the graphs in onnx/, under the names that Transformers.js asks for, and onnxruntime-genai's
-//                   embedding beside them. Each graph has its weights in files of its own, small enough for a browser.
+//                   embedding beside them. Each graph has its weights in files of its own, small enough for a browser,
+//                   and is made of what a browser's ONNX Runtime has (docs/decisions/0014-what-a-browser-runs.md).
 // universal:        the same, but graphs share weights, and a graph's weights lie in one file: for onnxruntime-genai
 //                   and for Transformers.js in Node.
 #pragma once
@@ -46,6 +47,12 @@ DataFiles data_files(PackageLayout layout, GraphKind kind);
 /// Whether the package serves Transformers.js.
 inline bool serves_transformers_js(PackageLayout layout) {
   return layout != PackageLayout::genai;
+}
+
+/// Whether a browser can load the package: its graphs have files of their own, and only what a browser's ONNX Runtime
+/// runs.
+inline bool runs_in_browser(PackageLayout layout) {
+  return layout == PackageLayout::transformers_js;
 }
 
 }  // namespace q3vl

@@ -23,6 +23,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kTransformersJs = "Transformers.js";
+constexpr const char* kGatherBlockQuantized = "com.microsoft.GatherBlockQuantized";
 constexpr std::int64_t kMostInteger = std::numeric_limits<std::int32_t>::max();
 const std::vector<DataType> kHandedOver{DataType::float32, DataType::float16};
 
@@ -135,7 +136,10 @@ class TransformersJsChecker {
   std::optional<GraphFile> read(GraphKind kind) {
     std::optional<GraphFile> graph =
         read_graph_file(package_, graph_file(PackageLayout::transformers_js, kind), findings_);
-    if (graph && !browser_files_.empty()) check_browser_files(*graph);
+    if (graph && !browser_files_.empty()) {
+      check_browser_files(*graph);
+      check_browser_operators(*graph);
+    }
     return graph;
   }
 
@@ -158,6 +162,19 @@ class TransformersJsChecker {
       if (!fs::is_regular_file(package_ / path.parent_path() / name))
         add(kConfigFile, fmt::format("transformers.js_config.use_external_data_format counts {}, which is missing",
                                      (path.parent_path() / name).string()));
+  }
+
+  /// What onnxruntime-web 1.31 has no kernel for on its CPU provider, in the build that Transformers.js takes; a
+  /// session with it cannot be made.
+  void check_browser_operators(const GraphFile& graph) {
+    if (graph.summary.operators.contains(kGatherBlockQuantized))
+      add(graph.file, fmt::format("has {}, which a browser's ONNX Runtime lacks", kGatherBlockQuantized));
+    for (const InitializerSummary& initializer : graph.summary.initializers)
+      if (initializer.type == DataType::bfloat16) {
+        add(graph.file, fmt::format("the initializer {} is bfloat16, which a browser's ONNX Runtime cannot cast",
+                                    initializer.name));
+        return;
+      }
   }
 
   const ValueInfo* check_vision(const GraphFile& file) {

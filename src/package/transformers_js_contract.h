@@ -9,7 +9,8 @@
 namespace q3vl {
 
 /// What Transformers.js would stumble over in the package, or do otherwise than onnxruntime-genai: a sentence each,
-/// that opens with the file. Graphs that a browser is to load must have their weights in the files that it fetches.
+/// that opens with the file. Graphs that a browser is to load must have their weights in the files that it fetches, and
+/// no operator and no type that its ONNX Runtime lacks.
 std::vector<std::string> transformers_js_contract_findings(const std::filesystem::path& package);
 
 }  // namespace q3vl

@@ -66,9 +66,15 @@ PackageLayout choose_layout(const std::string& name, const Components& component
   return layout;
 }
 
+/// What the graphs of a layout may be made of.
+TargetProfile target_of(const Recipe& recipe, PackageLayout layout) {
+  const TargetProfile& target = target_profile(recipe.target);
+  return runs_in_browser(layout) ? in_browser(target) : target;
+}
+
 std::vector<NamedGraph> build_graphs(const ModelConfig& config, const Recipe& recipe, const Components& components,
                                      PackageLayout layout, WeightRequests& requests) {
-  const TargetProfile& target = target_profile(recipe.target);
+  const TargetProfile target = target_of(recipe, layout);
   const OrderedJson resolved = recipe.to_json();
   const auto precision = [&](const char* part) { return resolved[part]["precision"].get<std::string>(); };
   const bool int8_cache = recipe.kv_cache == KvCacheType::int8;
@@ -135,7 +141,7 @@ std::int64_t choose_max_pixels(const ExportRequest& request, const ImageConfig& 
 /// What browsers fetch beside each graph; nothing where graphs share weights, which browsers cannot follow.
 BrowserDataFiles browser_data_files(const PackagePlan& plan) {
   BrowserDataFiles files;
-  if (plan.package_layout != PackageLayout::transformers_js) return files;
+  if (!runs_in_browser(plan.package_layout)) return files;
   for (const NamedGraph& named : plan.graphs)
     if (const auto count = plan.layout.files_of(named.graph->name()).size(); count > 0)
       files[std::filesystem::path(named.file).stem()] = static_cast<std::int64_t>(count);
@@ -193,7 +199,7 @@ std::vector<ExportedFile> files_without_manifest(const PackagePlan& plan) {
 
 EncodingPolicy encoding_policy(const Recipe& recipe, PackageLayout layout, std::int64_t layer_count) {
   EncodingPolicy by_recipe = recipe.policy(layer_count);
-  if (layout != PackageLayout::transformers_js) return by_recipe;
+  if (target_of(recipe, layout).casts_bfloat16) return by_recipe;
   return [by_recipe = std::move(by_recipe)](const WeightUse& use) {
     const Encoding encoding = by_recipe(use);
     return encoding.format == Encoding::Format::stored ? Encoding{.format = Encoding::Format::float32} : encoding;

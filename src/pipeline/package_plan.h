@@ -90,9 +90,8 @@ struct PackagePlan {
   std::string manifest_text(const std::map<std::string, std::string>& sha256) const;
 };
 
-/// What each weight is stored as: by the recipe, but that a browser's ONNX Runtime cannot read bfloat16 (Cast has no
-/// such kernel in onnxruntime-web 1.31), so that where a browser loads the package what would lie in it as in the
-/// checkpoint is widened, exactly.
+/// What each weight is stored as: by the recipe, but that for a target without a Cast from bfloat16 what would lie in
+/// the package as in the checkpoint is widened, exactly.
 EncodingPolicy encoding_policy(const Recipe& recipe, PackageLayout layout, std::int64_t layer_count);
 
 /// Asks `checkpoint` for every weight of the model that `config` describes, whatever is written of it.

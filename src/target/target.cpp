@@ -19,4 +19,10 @@ const TargetProfile& target_profile(std::string_view name) {
   throw Error(ErrorKind::usage, fmt::format("--target is \"{}\", expected cpu, the only target there is", name));
 }
 
+TargetProfile in_browser(TargetProfile target) {
+  target.casts_bfloat16 = false;
+  target.has_gather_block_quantized = false;
+  return target;
+}
+
 }  // namespace q3vl
