@@ -251,8 +251,9 @@ class FaultInjection : public CommandLineTest {
   /// Whether the output is a folder of these files and no others.
   bool holds(const std::map<std::string, std::string>& files) const {
     if (!fs::is_directory(out_)) return false;
-    const auto entries = std::distance(fs::directory_iterator(out_), fs::directory_iterator());
-    return static_cast<std::size_t>(entries) == files.size() &&
+    const auto found = std::ranges::count_if(fs::recursive_directory_iterator(out_),
+                                             [](const fs::directory_entry& entry) { return !entry.is_directory(); });
+    return static_cast<std::size_t>(found) == files.size() &&
            std::ranges::all_of(files, [&](const auto& file) { return has_bytes(out_ / file.first, file.second); });
   }
   bool holds_old() const { return over_ ? holds(old_) : !fs::exists(out_); }

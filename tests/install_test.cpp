@@ -178,7 +178,8 @@ TEST_F(Install, RunsWhereItWasMovedTo) {
   fs::create_symlink(program(), link);
   run_well({link, kCheckpoint, "-o", *folder_ / "linked", "--recipe",
             prefix() / "share/qwen3vl-export/recipes/int4.json", "-q"});
-  EXPECT_EQ(read_bytes(*folder_ / "linked/model.onnx.data"), read_bytes(*folder_ / "out/model.onnx.data"));
+  EXPECT_EQ(read_bytes(*folder_ / "linked/onnx/decoder_model_merged.onnx_data"),
+            read_bytes(*folder_ / "out/onnx/decoder_model_merged.onnx_data"));
 }
 
 TEST_F(Install, FindsOnnxRuntime) {

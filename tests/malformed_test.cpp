@@ -282,7 +282,7 @@ TEST_F(MalformedInput, UnalignedDataAreExportedToTheSameBytes) {
     return files;
   };
   const auto aligned = graphs_and_data();
-  EXPECT_EQ(aligned.size(), 6U);
+  EXPECT_EQ(aligned.size(), 7U);
   const std::string header = json_text(checkpoint_ / kSingleFile);
   for (const std::size_t spaces : {1U, 2U, 4U}) {
     replace_json_text(checkpoint_ / kSingleFile, header + std::string(spaces, ' '));

@@ -224,6 +224,9 @@ TEST(PackageConfig, SaysWhatIsWrong) {
       path.string() + ": model.decoder.inputs.past_key_names is \"past.key\", expected a name with %d for the layer");
   EXPECT_EQ(message(ErrorKind::bad_input, "/model/vision/inputs", Json::object()),
             path.string() + ": model.vision.inputs.pixel_values is missing");
+  for (const char* file : {"../model.onnx", "/etc/passwd", "onnx/../../model.onnx", ""})
+    EXPECT_EQ(message(ErrorKind::bad_input, "/model/decoder/filename", file),
+              path.string() + ": model.decoder.filename is \"" + file + "\", expected a path inside the package");
 }
 
 CommandResult ask(const std::filesystem::path& package_folder, const std::filesystem::path& questions,

@@ -253,6 +253,7 @@ TEST(VerifyWeights, NoFlippedBitPasses) {
   ExportRequest request;
   request.checkpoint = checkpoint("odd");
   request.block_size = 16;
+  request.layout = "genai";
   const PackagePlan plan = make_plan(request, {});
   ASSERT_THAT(weight_findings(plan, copy.path()), testing::IsEmpty());
   std::vector<Part> parts;

@@ -137,6 +137,12 @@ void remove_at(int parent, const std::string& name, const fs::path& path) {
 
 }  // namespace
 
+bool lies_inside(const std::string& name) {
+  const fs::path path(name);
+  return path.has_filename() && path.is_relative() && name.find('\\') == std::string::npos &&
+         std::ranges::none_of(path, [](const fs::path& part) { return part == ".." || part == "."; });
+}
+
 std::vector<std::string> names_in(const fs::path& folder) {
   return list(open_folder(AT_FDCWD, folder.string(), folder), folder);
 }

@@ -110,6 +110,9 @@ void rename_durably(const std::filesystem::path& from, const std::filesystem::pa
 /// Flushes a folder's entries (created, renamed files) to the disk. Throws Error(output).
 void sync_folder(const std::filesystem::path& path);
 
+/// Whether `name` is the path of a file in the folder that it is relative to, or below.
+bool lies_inside(const std::string& name);
+
 /// The names of what is in a folder, in no order. Throws Error(output).
 std::vector<std::string> names_in(const std::filesystem::path& folder);
 

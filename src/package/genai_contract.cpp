@@ -6,13 +6,13 @@
 #include <optional>
 #include <utility>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "package/findings.h"
 #include "package/genai_config.h"
 #include "package/genai_config_keys.h"
 #include "package/genai_graph_contract.h"
 #include "package/graph_reader.h"
-#include "package/manifest.h"
 #include "package/tokenizer_contract.h"
 #include "package/vision_processor_contract.h"
 #include "qwen3vl_export/error.h"

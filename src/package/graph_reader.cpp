@@ -6,7 +6,7 @@
 #include <map>
 #include <string_view>
 
-#include "package/manifest.h"
+#include "base/file.h"
 #include "qwen3vl_export/error.h"
 
 namespace q3vl {

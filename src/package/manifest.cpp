@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 
+#include "base/file.h"
 #include "serialize/onnx_model.h"
 #include "serialize/role_sizes.h"
 
@@ -93,12 +94,6 @@ OrderedJson source_of(const CheckpointFingerprint& source) {
 }
 
 }  // namespace
-
-bool lies_inside(const std::string& name) {
-  const std::filesystem::path path(name);
-  return path.has_filename() && path.is_relative() && name.find('\\') == std::string::npos &&
-         std::ranges::none_of(path, [](const std::filesystem::path& part) { return part == ".." || part == "."; });
-}
 
 std::string unknown_sha256() {
   return std::string(64, '0');

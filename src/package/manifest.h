@@ -24,9 +24,6 @@ struct ManifestFile {
 };
 using ManifestFiles = std::map<std::string, ManifestFile>;
 
-/// Whether `name` is the path of a file in the folder that it is relative to, or below.
-bool lies_inside(const std::string& name);
-
 /// Stands for a digest that is not known yet; it takes as much room.
 std::string unknown_sha256();
 

@@ -4,6 +4,7 @@
 
 #include <limits>
 
+#include "base/file.h"
 #include "base/json.h"
 
 namespace q3vl {
@@ -19,11 +20,19 @@ std::string layer_pattern(const JsonObject& names, std::string_view key) {
   return pattern;
 }
 
+/// A file that the package names; it lies inside.
+std::filesystem::path file_of(const JsonObject& object, std::string_view key, const std::filesystem::path& package) {
+  const std::string name = object.string(key);
+  if (!lies_inside(name))
+    object.fail(fmt::format("{} is \"{}\", expected a path inside the package", object.path_of(key), name));
+  return package / name;
+}
+
 DecoderConfig read_decoder(const JsonObject& decoder, const std::filesystem::path& package,
                            const std::string& tokens_key) {
   const JsonObject inputs = decoder.object("inputs");
   const JsonObject outputs = decoder.object("outputs");
-  return {.file = package / decoder.string("filename"),
+  return {.file = file_of(decoder, "filename", package),
           .hidden_size = decoder.integer("hidden_size", 1, kMost),
           .head_size = decoder.integer("head_size", 1, kMost),
           .num_hidden_layers = decoder.integer("num_hidden_layers", 1, kMost),
@@ -80,21 +89,22 @@ SamplingSettings read_sampling(const JsonObject& search) {
 PictureConfig read_pictures(const JsonObject& model, const std::filesystem::path& package) {
   const JsonObject vision = model.object("vision");
   const JsonObject embedding = model.object("embedding");
-  const ImageConfig image = read_vision_processor(package / vision.string("config_filename"));
-  return {.vision_file = package / vision.string("filename"),
-          .pixel_values = vision.object("inputs").string("pixel_values"),
-          .image_grid_thw = vision.object("inputs").string("image_grid_thw"),
-          .vision_output = vision.object("outputs").string("image_features"),
-          .embedding_file = package / embedding.string("filename"),
-          .input_ids = embedding.object("inputs").string("input_ids"),
-          .image_features = embedding.object("inputs").string("image_features"),
-          .inputs_embeds = embedding.object("outputs").string("inputs_embeds"),
-          .tokens = PromptTokens{.image_token_id = model.integer("image_token_id", 0, kMost),
-                                 .video_token_id = model.integer("video_token_id", 0, kMost),
-                                 .vision_start_token_id = model.integer("vision_start_token_id", 0, kMost),
-                                 .spatial_merge_size = vision.integer("spatial_merge_size", 1, kMost)},
-          .image = image,
-          .video = read_video_limits(package).value_or(PixelLimits{image.min_pixels, image.max_pixels})};
+  PictureConfig config{.vision_file = file_of(vision, "filename", package),
+                       .pixel_values = vision.object("inputs").string("pixel_values"),
+                       .image_grid_thw = vision.object("inputs").string("image_grid_thw"),
+                       .vision_output = vision.object("outputs").string("image_features"),
+                       .embedding_file = file_of(embedding, "filename", package),
+                       .input_ids = embedding.object("inputs").string("input_ids"),
+                       .image_features = embedding.object("inputs").string("image_features"),
+                       .inputs_embeds = embedding.object("outputs").string("inputs_embeds"),
+                       .tokens = PromptTokens{.image_token_id = model.integer("image_token_id", 0, kMost),
+                                              .video_token_id = model.integer("video_token_id", 0, kMost),
+                                              .vision_start_token_id = model.integer("vision_start_token_id", 0, kMost),
+                                              .spatial_merge_size = vision.integer("spatial_merge_size", 1, kMost)},
+                       .image = read_vision_processor(file_of(vision, "config_filename", package)),
+                       .video = {}};
+  config.video = read_video_limits(package).value_or(PixelLimits{config.image.min_pixels, config.image.max_pixels});
+  return config;
 }
 
 std::vector<std::int64_t> read_eos_token_ids(const JsonObject& model) {

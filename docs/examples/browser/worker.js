@@ -6,8 +6,7 @@ import {
 env.allowRemoteModels = false;
 env.allowLocalModels = true;
 env.localModelPath = "/";
-// The plain WebAssembly build of ONNX Runtime: the one that Transformers.js takes of itself, made for WebGPU, lacks
-// operators of quantised packages.
+// The plain WebAssembly build of ONNX Runtime, half as large as the one for WebGPU that Transformers.js takes of itself.
 const runtime = new URL("./node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded", import.meta.url).href;
 env.backends.onnx.wasm.wasmPaths = { mjs: `${runtime}.mjs`, wasm: `${runtime}.wasm` };
 
