@@ -50,13 +50,6 @@ Grid grid_of(std::int64_t patches, std::int64_t merge) {
   return {1, rows * merge, cells / rows * merge};
 }
 
-CacheMode cache_mode(const std::string& name, const PackageConfig& config) {
-  if (name == "shared") return CacheMode::shared;
-  if (name == "growing") return CacheMode::growing;
-  if (!name.empty()) throw Error(ErrorKind::usage, fmt::format("--cache is \"{}\", expected shared or growing", name));
-  return config.past_present_share_buffer ? CacheMode::shared : CacheMode::growing;
-}
-
 /// Small ids without those that stand for pictures.
 std::vector<std::int64_t> text_ids(const PackageConfig& config) {
   std::vector<std::int64_t> ids(static_cast<std::size_t>(std::min(config.vocab_size, kLargestId)));
@@ -83,7 +76,7 @@ BenchPlan plan_of(const BenchRequest& request) {
   expect_once("--patches", request.patches);
   expect_once("--prompts", request.prompts);
   BenchPlan plan{.config = read_package_config(request.package), .cache = {}, .grids = {}, .text_ids = {}};
-  plan.cache = cache_mode(request.cache, plan.config);
+  plan.cache = cache_mode(request.cache, default_cache(plan.config));
   plan.text_ids = text_ids(plan.config);
   if (plan.config.pictures)
     for (const std::int64_t patches : request.patches)

@@ -39,13 +39,6 @@ SamplingSettings sampling_of(const RunRequest& request, SamplingSettings setting
   return settings;
 }
 
-std::optional<CacheMode> cache_of(const std::string& name) {
-  if (name.empty()) return std::nullopt;
-  if (name == "shared") return CacheMode::shared;
-  if (name == "growing") return CacheMode::growing;
-  throw Error(ErrorKind::usage, fmt::format("--cache is \"{}\", expected shared or growing", name));
-}
-
 /// The files of a folder of frames, by name.
 std::vector<fs::path> frames_in(const fs::path& folder) {
   if (!fs::is_directory(folder))
@@ -109,8 +102,8 @@ bool by_libtorch(const RunRequest& request) {
 RunReport run_package(const RunRequest& request, const std::function<void(const std::string& text)>& on_text,
                       const ExportObserver& observer) {
   const bool libtorch = by_libtorch(request);
-  const std::optional<CacheMode> cache = cache_of(request.cache);
   const PackageConfig config = read_package_config(request.package);
+  const CacheMode cache = cache_mode(request.cache, default_cache(config));
   const SamplingSettings sampling = sampling_of(request, config.sampling);
   const Prompter prompter(request.package, config);
   const Prompt prompt = prompter.prompt(question_of(request, config));

@@ -16,6 +16,13 @@ HostTensor take(NamedTensors& outputs, const std::string& name) {
   return std::move(found->second);
 }
 
+CacheMode cache_mode(const std::string& name, CacheMode otherwise) {
+  if (name.empty()) return otherwise;
+  if (name == "shared") return CacheMode::shared;
+  if (name == "growing") return CacheMode::growing;
+  throw Error(ErrorKind::usage, fmt::format("--cache is \"{}\", expected shared or growing", name));
+}
+
 std::int64_t Decoder::cache_bytes_per_token() const {
   const DataType type = session_.input(layer_name(config_.past_key, 0)).type;
   return 2 * config_.num_hidden_layers * config_.num_key_value_heads * config_.head_size *

@@ -16,6 +16,9 @@ enum class CacheMode {
   shared,   ///< one buffer of full length is past and present at once
 };
 
+/// The mode that a user calls "shared" or "growing"; `otherwise` for an empty name. Throws Error(usage).
+CacheMode cache_mode(const std::string& name, CacheMode otherwise);
+
 /// The decoder's memory of one batch.
 struct KvCache {
   CacheMode mode;

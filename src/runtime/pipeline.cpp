@@ -30,6 +30,10 @@ std::vector<std::int64_t> counted(std::size_t count) {
 
 }  // namespace
 
+CacheMode default_cache(const PackageConfig& config) {
+  return config.past_present_share_buffer ? CacheMode::shared : CacheMode::growing;
+}
+
 Pipeline::Pipeline(const OnnxRuntime& runtime, const std::filesystem::path& package, const SessionOptions& options)
     : config_(read_package_config(package)),
       decoder_(Session(runtime, config_.decoder.file, options), config_.decoder) {
@@ -74,7 +78,7 @@ Generation Pipeline::generate(const Prompt& prompt, const GenerateOptions& optio
 Generation Pipeline::generate(const Prompt& prompt, const HostTensor& image_features,
                               const GenerateOptions& options) const {
   if (prompt.input_ids.empty()) throw Error(ErrorKind::usage, "the prompt has no tokens");
-  const auto mode = options.cache.value_or(config_.past_present_share_buffer ? CacheMode::shared : CacheMode::growing);
+  const CacheMode mode = options.cache.value_or(default_cache(config_));
   KvCache cache = decoder_.make_cache(mode, 1, config_.max_length);
   MropePositions positions{counted(prompt.input_ids.size()), 0};
   HostTensor no_features;

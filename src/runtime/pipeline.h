@@ -19,6 +19,9 @@
 
 namespace q3vl {
 
+/// How genai_config.json says that keys and values are kept.
+CacheMode default_cache(const PackageConfig& config);
+
 struct GenerateOptions {
   std::int64_t max_new_tokens = 128;
   std::optional<CacheMode> cache = {};  ///< what genai_config.json says, unless given
