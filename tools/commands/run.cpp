@@ -123,6 +123,7 @@ int run_command(int argc, char** argv) {
     fmt::print("{}\n", to_json(report).dump(2, ' ', /*ensure_ascii=*/false));
   else
     fmt::print("\n");
+  std::fflush(stdout);  // before what is told of it
   observer.info(summary(report));
   console.done(0);
   return 0;
