@@ -31,8 +31,8 @@ set(CPACK_PACKAGE_NAME qwen3vl-export)
 set(CPACK_PACKAGE_CONTACT "qwen3vl-export maintainers <maintainers@qwen3vl-export.invalid>")
 set(CPACK_PACKAGE_DESCRIPTION
     "Turns a checkpoint (Hugging Face safetensors) into graphs and an INT4 text
-decoder that run, unchanged, in ONNX Runtime and onnxruntime-genai, and
-proves, measures and inspects such packages. With the program come its
+decoder that run, unchanged, in onnxruntime-genai and Transformers.js, and
+proves, measures, inspects and runs such packages. With the program come its
 library and the headers for C++ programs.")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)

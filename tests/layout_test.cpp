@@ -189,9 +189,18 @@ TEST_F(Layout, WhatTransformersJsCannotRunIsLaidOutForGenai) {
     const fs::path package = exported(flags.back(), flags);
     EXPECT_EQ(read_json(package / "manifest.json").at("layout"), "genai");
     EXPECT_FALSE(fs::exists(package / "onnx"));
-    EXPECT_EQ(read_bytes(package / "tokenizer.json").empty(), false);
-    if (flags.back() == "text") break;
   }
+  EXPECT_THAT(run_command({Q3VL_EXPORT_BINARY, c(), "-o", folder_ / "told", "--kv-cache", "int8"}).err,
+              HasSubstr("info: Transformers.js has no int8 cache: the layout is genai (--layout)\n"));
+}
+
+TEST_F(Layout, APackageThatDoesNotSayItsLayoutIsToBeMadeAgain) {
+  const fs::path package = exported("package", {});
+  edit(package / "manifest.json", [](json& manifest) { manifest.erase("layout"); });
+  const CommandResult result = run_command({Q3VL_EXPORT_BINARY, "verify", package, "--checkpoint", c(), "-q"});
+  EXPECT_EQ(result.exit_code, 3);
+  EXPECT_EQ(result.err, "qwen3vl-export: " + (package / "manifest.json").string() +
+                            ": layout is missing: the package is of an older version of this program; export again\n");
 }
 
 TEST_F(Layout, RefusalsSayWhy) {

@@ -171,6 +171,13 @@ TEST(Run, TheAnswerAloneGoesToStandardOutput) {
   EXPECT_EQ(quiet.err, "");
 }
 
+TEST(Run, AnAnswerThatCannotBeWrittenIsAnError) {
+  const CommandResult result = run_command({"/bin/sh", "-c", "\"$1\" run \"$2\" --prompt What? --greedy -q >/dev/full",
+                                            "sh", Q3VL_EXPORT_BINARY, package("shapes")});
+  EXPECT_EQ(result.exit_code, 5);
+  EXPECT_EQ(result.err, "qwen3vl-export: standard output: cannot be written: No space left on device\n");
+}
+
 TEST(Run, ThePromptComesFromStandardInputToo) {
   const json question = questions().at("questions").at(0);
   const CommandResult result =
@@ -270,14 +277,13 @@ TEST(Run, RefusalsSayWhatIsWrong) {
             "--raw takes the prompt as it is; --system does not fit it"},
            {{"--prompt", "What?", "--raw", "--image", image},
             2,
-            "the prompt has 0 times <|image_pad|>, expected 1, once for each of the pictures; the text must not spell "
-            "it "
-            "otherwise"},
+            "the prompt has <|image_pad|> 0 times, expected 1, as many as pictures are given; a whole prompt has "
+            "<|vision_start|><|image_pad|><|vision_end|> for each"},
            {{"--prompt", "<|image_pad|>", "--image", image},
             2,
-            "the prompt has 2 times <|image_pad|>, expected 1, once for each of the pictures; the text must not spell "
-            "it "
-            "otherwise"},
+            "the prompt has <|image_pad|> 2 times, expected 1, as many as pictures are given; take <|image_pad|> out "
+            "of the "
+            "text: the chat template puts it in"},
            {{"--prompt", "What?", "--cache", "none"}, 2, "--cache is \"none\", expected shared or growing"},
            {{"--prompt", "What?", "--vision-runtime", "cuda"},
             2,

@@ -15,7 +15,7 @@ struct CheckReport {
   std::string folder = {};
   std::int64_t files = 0;  ///< that manifest.json lists
   std::uint64_t bytes = 0;
-  std::vector<std::string> clients = {};   ///< that load it: "onnxruntime", "onnxruntime-genai"
+  std::vector<std::string> clients = {};   ///< that load it: "onnxruntime", "onnxruntime-genai", "Transformers.js"
   std::vector<std::string> unlisted = {};  ///< files of the folder that manifest.json does not know
   std::vector<std::string> findings = {};  ///< what is wrong, a sentence each
   double seconds = 0;

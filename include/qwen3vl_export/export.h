@@ -27,12 +27,12 @@ struct ExportRequest {
   std::vector<std::string> tensors = {};  ///< rules ROLE[@LAYERS]=SPEC, the last that covers a tensor counts
   std::string importance = {};            ///< none, weights, calibration; empty with a calibration: that
   std::filesystem::path calibrate = {};  ///< data to calibrate on first (calibrate.h); the findings go to `calibration`
-  std::filesystem::path calibration =
-      {};                         ///< file of a calibration; with `calibrate` "<output>.calibration" unless told
-  std::uint64_t target_size = 0;  ///< of the package, in bytes; 0: whatever the recipe makes of it
+  /// The file of a calibration; with `calibrate` "<output>.calibration" unless told.
+  std::filesystem::path calibration = {};
+  std::uint64_t target_size = 0;             ///< of the package, in bytes; 0: whatever the recipe makes of it
   std::vector<std::string> components = {};  ///< of vision, embedding, text; empty: all that the checkpoint has
-  std::string layout =
-      {};  ///< universal, genai, transformers-js; empty: universal if Transformers.js can run it, else genai
+  /// universal, genai, transformers-js; empty: universal if Transformers.js can run it, else genai.
+  std::string layout = {};
   std::int64_t max_length = 0;   ///< genai_config's search.max_length; 8192, or the model's context if that is shorter
   std::int64_t max_pixels = 0;   ///< the most pixels of a picture after its resize; 1,003,520 unless told
   int threads = 0;               ///< that encode weights; 0: as many as there are processors, at most 16

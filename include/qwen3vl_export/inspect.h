@@ -175,7 +175,7 @@ struct InspectedManifest {
 
 /// A program that loads packages: what it will read of this one.
 struct InspectedClient {
-  std::string name;  ///< "onnxruntime", "onnxruntime-genai"
+  std::string name;  ///< "onnxruntime", "onnxruntime-genai", "Transformers.js"
   std::vector<InspectedFile> files;
   bool loads;  ///< false when a finding is in its way
 };

@@ -29,7 +29,7 @@ struct RunRequest {
   std::string cache = {};                      ///< shared, growing; empty: as genai_config.json says
   std::string vision_runtime = "onnxruntime";  ///< what runs the visual tower: onnxruntime, libtorch
   std::filesystem::path checkpoint = {};       ///< whose visual tower libtorch runs
-  std::filesystem::path onnxruntime = {};      ///< libonnxruntime.so; empty: the one found when this was built
+  std::filesystem::path onnxruntime = {};      ///< libonnxruntime.so; empty: the one found (docs/INSTALL.md)
   int threads = 0;                             ///< of the operators; 0: one a physical core
 };
 

@@ -29,8 +29,8 @@ LimitKeys limit_keys(const JsonObject& root) {
   return {root, "min_pixels", "max_pixels"};  // the spelling of older files
 }
 
-PixelLimits read_limits(const JsonObject& root) {
-  const auto [home, least, most] = limit_keys(root);
+PixelLimits read_limits(const JsonObject& root, const LimitKeys& keys) {
+  const auto& [home, least, most] = keys;
   const PixelLimits limits{home.integer(least, 1, kMaxPixels), home.integer(most, 1, kMaxPixels)};
   if (limits.min_pixels > limits.max_pixels)
     root.fail(fmt::format("{} is {} pixels, expected at most {}, which is {}", home.path_of(least), limits.min_pixels,
@@ -53,7 +53,7 @@ ImageConfig parse_image_config(const JsonObject& root, const VisionConfig& visio
   config.temporal_patch_size = root.integer("temporal_patch_size", 1, 64);
   config.merge_size = root.integer("merge_size", 1, 64);
   const LimitKeys keys = limit_keys(root);
-  const PixelLimits limits = read_limits(root);
+  const PixelLimits limits = read_limits(root, keys);
   config.min_pixels = limits.min_pixels;
   config.max_pixels = limits.max_pixels;
   config.image_mean = channel_values(root, "image_mean", -kMostPixelValue, vision);
@@ -91,16 +91,19 @@ ImageConfig read_image_config(const std::filesystem::path& checkpoint, const Vis
 }
 
 std::optional<PixelLimits> read_video_limits(const std::filesystem::path& folder) {
+  const auto limits_in = [](const JsonObject& settings) -> std::optional<PixelLimits> {
+    if (!settings.has("size") && !settings.has("min_pixels")) return std::nullopt;
+    return read_limits(settings, limit_keys(settings));
+  };
   if (const auto own = folder / "video_preprocessor_config.json"; path_exists(own)) {
     const Json document = read_json_file(own);
-    return read_limits(JsonObject(document, own.string()));
+    return limits_in(JsonObject(document, own.string()));
   }
   const auto nested = folder / "processor_config.json";
   if (!path_exists(nested)) return std::nullopt;
   const Json document = read_json_file(nested);
   const JsonObject root(document, nested.string());
-  if (!root.has("video_processor")) return std::nullopt;
-  return read_limits(root.object("video_processor"));
+  return root.has("video_processor") ? limits_in(root.object("video_processor")) : std::nullopt;
 }
 
 }  // namespace q3vl

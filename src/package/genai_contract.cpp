@@ -1,8 +1,6 @@
 #include "package/genai_contract.h"
 
-#include <algorithm>
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <utility>
 
@@ -16,7 +14,6 @@
 #include "package/tokenizer_contract.h"
 #include "package/vision_processor_contract.h"
 #include "qwen3vl_export/error.h"
-#include "serialize/model_summary.h"
 
 namespace q3vl {
 namespace {

@@ -53,16 +53,16 @@ const std::vector<GraphKind>& graph_kinds(PackageLayout layout) {
 }
 
 std::string graph_file(PackageLayout layout, GraphKind kind) {
-  const bool own = !serves_transformers_js(layout);
+  const bool flat = !serves_transformers_js(layout);
   switch (kind) {
     case GraphKind::vision:
-      return own ? "vision.onnx" : "onnx/vision_encoder.onnx";
+      return flat ? "vision.onnx" : "onnx/vision_encoder.onnx";
     case GraphKind::token_embedding:
       return "onnx/embed_tokens.onnx";
     case GraphKind::embedding:
-      return own ? "embedding.onnx" : "onnx/embedding.onnx";
+      return flat ? "embedding.onnx" : "onnx/embedding.onnx";
     case GraphKind::text:
-      return own ? "model.onnx" : "onnx/decoder_model_merged.onnx";
+      return flat ? "model.onnx" : "onnx/decoder_model_merged.onnx";
   }
   throw Error(ErrorKind::internal, "a graph of the package has no file");
 }

@@ -50,14 +50,17 @@ Components components_of(const ModelConfig& config) {
   return {.vision = config.vision.has_value(), .embedding = config.vision.has_value(), .text = true};
 }
 
+/// Why Transformers.js cannot run what is written; empty where it can.
+std::string reason_against_transformers_js(const Components& components, const Recipe& recipe) {
+  if (!components.whole())
+    return fmt::format("Transformers.js loads vision, embedding and text, and only {} {} written",
+                       fmt::join(components.names(), " and "), components.names().size() == 1 ? "is" : "are");
+  return recipe.kv_cache == KvCacheType::int8 ? "Transformers.js has no int8 cache" : "";
+}
+
 /// The layout that is asked for, or else universal where Transformers.js can run what is written.
 PackageLayout choose_layout(const std::string& name, const Components& components, const Recipe& recipe) {
-  std::string reason;
-  if (!components.whole())
-    reason = fmt::format("Transformers.js loads vision, embedding and text, and only {} {} written",
-                         fmt::join(components.names(), " and "), components.names().size() == 1 ? "is" : "are");
-  else if (recipe.kv_cache == KvCacheType::int8)
-    reason = "Transformers.js has no int8 cache";
+  const std::string reason = reason_against_transformers_js(components, recipe);
   if (name.empty()) return reason.empty() ? PackageLayout::universal : PackageLayout::genai;
   const PackageLayout layout = package_layout(name);
   if (serves_transformers_js(layout) && !reason.empty())
@@ -247,6 +250,9 @@ Recipe recipe_of(const ExportRequest& request) {
 
 PackagePlan plan_of(const ExportRequest& request, const Recipe& recipe, const ExportObserver& observer) {
   CheckedModel model = check_model(request, recipe);
+  if (const std::string reason = reason_against_transformers_js(model.components, recipe);
+      request.layout.empty() && model.components.whole() && !reason.empty())
+    observer.info(fmt::format("{}: the layout is genai (--layout)", reason));
   PackagePlan plan{.config = std::move(model.config),
                    .recipe = recipe,
                    .components = model.components,

@@ -128,15 +128,14 @@ RunReport run_package(const RunRequest& request, const std::function<void(const 
                    .peak_memory_bytes = 0};
   for (const PromptPicture& picture : prompt.pictures) {
     pictures.push_back(picture.patches);
-    const std::int64_t merge = config.pictures->image.merge_size;
-    report.picture_tokens += picture.patches.grid.patches() / (merge * merge);
+    report.picture_tokens += picture.patches.grid.tokens(config.pictures->image.merge_size);
   }
   observer.detail(fmt::format("the prompt has {} tokens, {} of them for {} pictures and clips", report.prompt_tokens,
                               report.picture_tokens, pictures.size()));
 
   auto start = Clock::now();
   const OnnxRuntime runtime(request.onnxruntime.empty() ? OnnxRuntime::default_library() : request.onnxruntime);
-  const Pipeline pipeline(runtime, request.package, {.intra_op_threads = request.threads});
+  const Pipeline pipeline(runtime, config, {.intra_op_threads = request.threads});
   report.load_seconds = seconds_since(start);
   throw_if_interrupted();
 

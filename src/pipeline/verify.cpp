@@ -76,6 +76,8 @@ ExportRequest request_of(const fs::path& package, const fs::path& checkpoint, in
   request.components.clear();
   for (const Json& name : manifest.json().at("components"))
     request.components.push_back(name.is_string() ? name.get<std::string>() : describe(name));
+  if (!manifest.has("layout"))
+    manifest.fail("layout is missing: the package is of an older version of this program; export again");
   request.layout = manifest.string("layout");
   if (manifest.has("max_length")) request.max_length = manifest.integer("max_length", 1, INT64_MAX);
   if (manifest.has("max_pixels")) request.max_pixels = manifest.integer("max_pixels", 1, INT64_MAX);

@@ -17,6 +17,8 @@ struct Grid {
 
   bool operator==(const Grid&) const = default;
   std::int64_t patches() const { return t * h * w; }
+  /// Tokens of the language model, each of `merge` × `merge` patches (spatial_merge_size).
+  std::int64_t tokens(std::int64_t merge) const { return patches() / (merge * merge); }
 };
 
 /// What the config says about placeholders in a prompt.

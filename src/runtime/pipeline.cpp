@@ -35,8 +35,10 @@ CacheMode default_cache(const PackageConfig& config) {
 }
 
 Pipeline::Pipeline(const OnnxRuntime& runtime, const std::filesystem::path& package, const SessionOptions& options)
-    : config_(read_package_config(package)),
-      decoder_(Session(runtime, config_.decoder.file, options), config_.decoder) {
+    : Pipeline(runtime, read_package_config(package), options) {}
+
+Pipeline::Pipeline(const OnnxRuntime& runtime, PackageConfig config, const SessionOptions& options)
+    : config_(std::move(config)), decoder_(Session(runtime, config_.decoder.file, options), config_.decoder) {
   if (!config_.pictures) return;
   vision_.emplace(runtime, config_.pictures->vision_file, options);
   embedding_.emplace(runtime, config_.pictures->embedding_file, options);

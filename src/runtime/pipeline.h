@@ -41,6 +41,9 @@ class Pipeline {
   /// Loads the configs and graphs of a package folder. Throws Error(bad_input) or Error(unsupported).
   Pipeline(const OnnxRuntime& runtime, const std::filesystem::path& package, const SessionOptions& options = {});
 
+  /// The same of a package whose configs have been read.
+  Pipeline(const OnnxRuntime& runtime, PackageConfig config, const SessionOptions& options = {});
+
   /// Of graphs that are loaded already: those of a package with this config, in a text-only one the decoder alone.
   Pipeline(PackageConfig config, Session decoder, std::optional<Session> vision, std::optional<Session> embedding);
 

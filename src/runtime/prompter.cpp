@@ -26,7 +26,7 @@ std::string repeated(std::string_view text, std::int64_t count) {
 /// <|vision_start|> and <|vision_end|> of the chat template, which stay, as in transformers 5 (4.57 took them away).
 std::string clip_text(const Clip& clip, const Grid& grid, const ImageConfig& image) {
   const auto frames = static_cast<std::int64_t>(clip.frames.size());
-  const std::int64_t tokens = grid.h * grid.w / (image.merge_size * image.merge_size);
+  const std::int64_t tokens = grid.tokens(image.merge_size) / grid.t;
   std::string text;
   for (std::int64_t step = 0; step < grid.t; ++step) {
     const auto second_of = [&](std::int64_t frame) {
@@ -59,14 +59,16 @@ std::int64_t count_of(std::string_view text, std::string_view part) {
   return count;
 }
 
-void expect_as_many(std::string_view text, std::string_view placeholder, std::size_t given, std::string_view what) {
-  const std::int64_t found = count_of(text, placeholder);
+/// `given` pictures or clips have as many placeholders in the prompt.
+void expect_as_many(std::string_view prompt, bool whole, std::string_view placeholder, std::size_t given) {
+  const std::int64_t found = count_of(prompt, placeholder);
   if (found == static_cast<std::int64_t>(given)) return;
-  throw Error(
-      ErrorKind::usage,
-      fmt::format("the prompt has {} times {}, expected {}, once for each of the {}; the text must not spell it "
-                  "otherwise",
-                  found, placeholder, given, what));
+  const std::string cure =
+      whole ? fmt::format("a whole prompt has {}{}{} for each", kVisionStart, placeholder, kVisionEnd)
+            : fmt::format("take {} out of the text: the chat template puts it in", placeholder);
+  throw Error(ErrorKind::usage,
+              fmt::format("the prompt has {} {} times, expected {}, as many as {} are given; {}", placeholder, found,
+                          given, placeholder == kImagePad ? "pictures" : "videos", cure));
 }
 
 /// `text` with what `replacements` says in place of each `part`, in order.
@@ -97,16 +99,15 @@ Prompt Prompter::prompt(const Question& question) const {
   Prompt prompt;
   if (config_.pictures) {
     const ImageConfig& image = config_.pictures->image;
-    expect_as_many(text, kImagePad, question.images.size(), "pictures");
-    expect_as_many(text, kVideoPad, question.clips.size(), "clips");
+    expect_as_many(text, question.whole_prompt, kImagePad, question.images.size());
+    expect_as_many(text, question.whole_prompt, kVideoPad, question.clips.size());
     std::vector<PromptPicture> images;
     std::vector<PromptPicture> clips;
     std::vector<std::string> image_pads;
     std::vector<std::string> clip_texts;
     for (const RgbImage& picture : question.images) {
       images.push_back({image_patches({&picture, 1}, image), false});
-      image_pads.push_back(
-          repeated(kImagePad, images.back().patches.grid.patches() / (image.merge_size * image.merge_size)));
+      image_pads.push_back(repeated(kImagePad, images.back().patches.grid.tokens(image.merge_size)));
     }
     for (const Clip& clip : question.clips) {
       clips.push_back({image_patches(clip.frames, image), true});

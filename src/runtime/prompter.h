@@ -34,7 +34,8 @@ struct Question {
 
 class Prompter {
  public:
-  /// Reads the tokenizer and the chat template of the package. Throws Error(bad_input) and Error(unsupported).
+  /// Reads the tokenizer and the chat template of the package. `config` must outlive the object. Throws
+  /// Error(bad_input) and Error(unsupported).
   Prompter(const std::filesystem::path& package, const PackageConfig& config);
 
   const Tokenizer& tokenizer() const { return tokenizer_; }

@@ -12,9 +12,8 @@ namespace {
 
 constexpr const char* kExportDescription =
     "Turns a Qwen3-VL checkpoint (Hugging Face safetensors) into an ONNX package: visual tower, embedding and text\n"
-    "decoder, with the files that onnxruntime-genai and Transformers.js need to load the folder as it is. A plain "
-    "Qwen3\n"
-    "language model becomes a text-only package.";
+    "decoder, with the files that onnxruntime-genai and Transformers.js need to load the folder as it is. A plain\n"
+    "Qwen3 language model becomes a text-only package.";
 
 std::string footer() {
   std::string text =
@@ -37,9 +36,8 @@ std::string footer() {
          "  qwen3vl-export ./Qwen3-VL-4B-Instruct -o ./text --components text\n"
          "\nExit codes: 0 done, 1 internal error, 2 wrong usage, 3 damaged or incomplete checkpoint, 4 unsupported "
          "model,\n"
-         "5 the package cannot be written, 6 verify or check found a difference, 130 interrupted. After an error "
-         "nothing is "
-         "left behind.\n";
+         "5 the package cannot be written, 6 verify or check found a difference, 130 interrupted. After an error\n"
+         "nothing is left behind.\n";
 }
 
 std::string version_text() {

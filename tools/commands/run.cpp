@@ -1,11 +1,11 @@
 #include "qwen3vl_export/run.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
-
+#include <cerrno>
 #include <cstdio>
 #include <iostream>
 #include <iterator>
+#include <system_error>
 
 #include "commands/command.h"
 #include "commands/console.h"
@@ -41,6 +41,13 @@ std::string summary(const RunReport& report) {
   return text + fmt::format("; prompt of {} tokens, {} of pictures; loaded in {:.2f} s, peak memory {}",
                             report.prompt_tokens, report.picture_tokens, report.load_seconds,
                             human_bytes(report.peak_memory_bytes));
+}
+
+/// At once, for who reads along. There is nobody to go on for when it cannot be written.
+void write_answer(const std::string& text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0) return;
+  throw Error(ErrorKind::output,
+              fmt::format("standard output: cannot be written: {}", std::generic_category().message(errno)));
 }
 
 std::string read_standard_input() {
@@ -114,16 +121,10 @@ int run_command(int argc, char** argv) {
   const RunReport report = run_package(
       request,
       [&](const std::string& text) {
-        if (json) return;
-        fmt::print("{}", text);
-        std::fflush(stdout);
+        if (!json) write_answer(text);
       },
       observer);
-  if (json)
-    fmt::print("{}\n", to_json(report).dump(2, ' ', /*ensure_ascii=*/false));
-  else
-    fmt::print("\n");
-  std::fflush(stdout);  // before what is told of it
+  write_answer((json ? to_json(report).dump(2, ' ', /*ensure_ascii=*/false) : "") + "\n");
   observer.info(summary(report));
   console.done(0);
   return 0;
