@@ -81,7 +81,9 @@ Generation Pipeline::generate(const Prompt& prompt, const HostTensor& image_feat
                               const GenerateOptions& options) const {
   if (prompt.input_ids.empty()) throw Error(ErrorKind::usage, "the prompt has no tokens");
   const CacheMode mode = options.cache.value_or(default_cache(config_));
-  KvCache cache = decoder_.make_cache(mode, 1, config_.max_length);
+  const auto length = static_cast<std::int64_t>(prompt.input_ids.size());
+  // A shared cache is allocated whole at the start, so it gets no more room than this prompt and answer can fill.
+  KvCache cache = decoder_.make_cache(mode, 1, std::min(config_.max_length, length + options.max_new_tokens));
   MropePositions positions{counted(prompt.input_ids.size()), 0};
   HostTensor no_features;
   if (!text_only()) {

@@ -60,8 +60,8 @@ class Pipeline {
   /// The text decoder, with the sizes and names of genai_config.json.
   const Decoder& decoder() const { return decoder_; }
 
-  /// Decodes one prompt until an end-of-sequence token or options.max_new_tokens. In shared mode the cache
-  /// has search.max_length tokens, which prompt and answer must fit. Throws Error(bad_input) when pictures and
+  /// Decodes one prompt until an end-of-sequence token or options.max_new_tokens. In shared mode
+  /// prompt and answer must fit into search.max_length tokens. Throws Error(bad_input) when pictures and
   /// placeholders do not match.
   Generation generate(const Prompt& prompt, const GenerateOptions& options = {}) const;
 

@@ -32,7 +32,7 @@ std::string footer() {
   return text +
          "\nExamples:\n"
          "  qwen3vl-export ./Qwen3-VL-4B-Instruct -o ./out\n"
-         "  qwen3vl-export ./Qwen3-VL-4B-Instruct -o ./out --recipe fp32\n"
+         "  qwen3vl-export ./Qwen3-VL-4B-Instruct -o ./full --recipe fp32\n"
          "  qwen3vl-export ./Qwen3-VL-4B-Instruct -o ./text --components text\n"
          "\nExit codes: 0 done, 1 internal error, 2 wrong usage, 3 damaged or incomplete checkpoint, 4 unsupported "
          "model,\n"
