@@ -297,11 +297,51 @@ TEST_F(Export, OutputFolderInUse) {
 TEST_F(Export, ForceReplacesAPackage) {
   make(tiny());
   ASSERT_EQ(run({"--recipe", "fp32"}).exit_code, 0);
-  std::ofstream(out_ / "left_over") << "of the old package";
   ASSERT_EQ(run({"--force"}).exit_code, 0);
-  EXPECT_FALSE(fs::exists(out_ / "left_over"));
   EXPECT_EQ(json::parse(read_bytes(out_ / "manifest.json"))["recipe_name"], "int4");
   EXPECT_FALSE(fs::exists(out_.string() + ".partial"));
+}
+
+TEST_F(Export, ForceRemovesNothingThatIsNotListed) {
+  make(tiny());
+  ASSERT_EQ(run_command({Q3VL_EXPORT_BINARY, checkpoint_, "-o", out_, "-q"}).exit_code, 0);
+  const std::string refusal = out_.string() +
+                              ": --force replaces what this program wrote, but the folder also has {}; "
+                              "move that away, or choose another folder";
+  const auto expect_kept = [&](const std::string& names) {
+    expect_refusal(5, fmt::format(fmt::runtime(refusal), names), {"--force"});
+  };
+  write_bytes(out_ / "thesis.docx", "three years of work");
+  fs::create_directories(out_ / "photos" / "2019");
+  write_bytes(out_ / "photos" / "2019" / "wedding.jpg", "the only copy");
+  expect_kept(R"("photos/", "thesis.docx")");
+  fs::remove(out_ / "thesis.docx");
+  fs::remove_all(out_ / "photos");
+
+  write_bytes(out_ / "onnx" / "notes.txt", "in a folder of the package");
+  expect_kept(R"("onnx/notes.txt")");
+  fs::remove(out_ / "onnx" / "notes.txt");
+
+  fs::create_directory(out_ / "empty");
+  expect_kept(R"("empty/")");
+  fs::remove(out_ / "empty");
+
+  const fs::path elsewhere = folder_ / "elsewhere";
+  fs::create_directory(elsewhere);
+  write_bytes(elsewhere / "embedding.onnx", "behind a link");
+  fs::rename(out_ / "onnx", folder_ / "onnx");
+  fs::create_directory_symlink(elsewhere, out_ / "onnx");
+  expect_kept(R"("onnx")");
+  fs::remove(out_ / "onnx");
+  fs::rename(folder_ / "onnx", out_ / "onnx");
+
+  for (int i = 0; i < 7; ++i) write_bytes(out_ / fmt::format("draft {}", i), "");
+  expect_kept(R"("draft 0", "draft 1", "draft 2", "draft 3", "draft 4" and 2 more)");
+  for (int i = 0; i < 7; ++i) fs::remove(out_ / fmt::format("draft {}", i));
+
+  // Without a file that the manifest lists the folder is still nothing but this program's.
+  fs::remove(out_ / "genai_config.json");
+  EXPECT_EQ(run({"--force"}).exit_code, 0);
 }
 
 TEST_F(Export, AFailedForceKeepsTheOldPackage) {
@@ -420,7 +460,7 @@ TEST_F(Export, LeftoversOfAKilledRunAreReplaced) {
   make(tiny());
   const fs::path partial = out_.string() + ".partial";
   fs::create_directories(partial);
-  std::ofstream(partial / ".qwen3vl-export-in-progress") << "";
+  std::ofstream(partial / ".qwen3vl-export-in-progress") << R"(["model.onnx.data", "manifest.json"])";
   std::ofstream(partial / "model.onnx.data") << "half a file";
   ASSERT_EQ(run({"-q"}).exit_code, 0);
   EXPECT_FALSE(fs::exists(partial));
@@ -446,6 +486,26 @@ TEST_F(Export, SomebodyElsesPartialFolderIsLeftAlone) {
   EXPECT_EQ(result.err, "qwen3vl-export: " + partial.string() +
                             ": is in the way, and not left behind by this program; move it away\n");
   EXPECT_EQ(read_bytes(partial / "mine.txt"), "precious");
+}
+
+TEST_F(Export, WhatAKilledRunDidNotWriteIsLeftAlone) {
+  make(tiny());
+  const fs::path partial = out_.string() + ".partial";
+  fs::create_directories(partial);
+  std::ofstream(partial / ".qwen3vl-export-in-progress") << R"(["model.onnx.data", "../checkpoint/config.json"])";
+  std::ofstream(partial / "model.onnx.data") << "half a file";
+  std::ofstream(partial / "mine.txt") << "precious";
+  const auto before = tree(folder_);
+  const CommandResult result = run({"-q"});
+  EXPECT_EQ(result.exit_code, 5);
+  EXPECT_EQ(result.err,
+            "qwen3vl-export: " + partial.string() +
+                ": is in the way: a run that was killed left it behind, and it has \"mine.txt\", which this "
+                "program did not write; move that away\n");
+  EXPECT_EQ(tree(folder_), before);
+  fs::remove(partial / "mine.txt");
+  EXPECT_EQ(run({"-q"}).exit_code, 0);
+  EXPECT_TRUE(fs::exists(checkpoint_ / "config.json"));
 }
 
 TEST_F(Export, InterruptedItLeavesNothing) {

@@ -222,13 +222,16 @@ TEST_F(Output, LinksAndOtherThingsInTheWay) {
   EXPECT_EQ(read_bytes(elsewhere / "mine"), "precious");
   fs::remove(partial);
 
-  // What a killed run left is removed, but nothing behind a link in it.
+  // A link that somebody put where a killed run had a file is neither followed nor removed.
   fs::create_directory(partial);
-  write_bytes(partial / ".qwen3vl-export-in-progress", "");
-  fs::create_symlink(elsewhere, partial / "link");
-  fs::create_directories(partial / "folder" / "in it");
-  ASSERT_EQ(run().exit_code, 0);
+  write_bytes(partial / ".qwen3vl-export-in-progress", R"(["link", "folder/mine"])");
+  fs::create_symlink(elsewhere / "mine", partial / "link");
+  fs::create_symlink(elsewhere, partial / "folder");
+  EXPECT_THAT(run().err, HasSubstr(R"(and it has "folder", "link", which this program did not write)"));
   EXPECT_EQ(read_bytes(elsewhere / "mine"), "precious");
+  fs::remove(partial / "link");
+  fs::remove(partial / "folder");
+  ASSERT_EQ(run().exit_code, 0);
   EXPECT_FALSE(fs::exists(partial));
 }
 
@@ -457,17 +460,20 @@ TEST_F(Output, AReportIsTheOldOneOrTheNewOne) {
   ASSERT_EQ(run().exit_code, 0);
   const fs::path report = folder_ / "report.html";
   write_bytes(report, "old");
-  const std::vector<std::string> command = {Q3VL_EXPORT_BINARY, "verify", out_, "--checkpoint", checkpoint_,
-                                            "--checks",         "graph",  "-q", "--report",     report};
-  ASSERT_EQ(::mkdir((report.string() + ".partial").c_str(), 0777), 0);
-  write_bytes(fs::path(report.string() + ".partial") / "file", "");
-  const CommandResult failed = run_command(command);
-  EXPECT_EQ(failed.exit_code, 5);
-  EXPECT_EQ(read_bytes(report), "old");
-  fs::remove_all(report.string() + ".partial");
-  ASSERT_EQ(run_command(command).exit_code, 0);
+  const fs::path beside = report.string() + ".partial";
+  write_bytes(beside, "somebody's");
+  const auto before = tree(folder_);
+  const auto verify = [&](const std::string& limit) {
+    return run_command({"/bin/sh", "-c",
+                        limit + R"(exec "$1" verify "$2" --checkpoint "$3" --checks graph -q --report "$4")", "sh",
+                        Q3VL_EXPORT_BINARY, out_, checkpoint_, report});
+  };
+  EXPECT_EQ(verify("ulimit -f 1; ").exit_code, 5);
+  EXPECT_EQ(tree(folder_), before);
+  ASSERT_EQ(verify("").exit_code, 0);
   EXPECT_THAT(read_bytes(report), StartsWith("<!DOCTYPE html>"));
-  EXPECT_FALSE(fs::exists(report.string() + ".partial"));
+  EXPECT_EQ(tree(folder_).size(), before.size()) << "something was left behind";
+  EXPECT_EQ(read_bytes(beside), "somebody's");
 }
 
 }  // namespace

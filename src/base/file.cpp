@@ -126,13 +126,44 @@ std::vector<std::string> list(const Folder& folder, const fs::path& path) {
   return names;
 }
 
-/// Nothing is removed behind a link, whoever puts one there meanwhile.
-void remove_at(int parent, const std::string& name, const fs::path& path) {
-  if (::unlinkat(parent, name.c_str(), 0) == 0 || errno == ENOENT) return;
-  if (errno != EISDIR) fail(ErrorKind::output, path, "remove", errno);
-  const Folder folder = open_folder(parent, name, path);
-  for (const std::string& inside : list(folder, path)) remove_at(::dirfd(folder.get()), inside, path / inside);
-  if (::unlinkat(parent, name.c_str(), AT_REMOVEDIR) != 0) fail(ErrorKind::output, path, "remove", errno);
+/// Whether one of `names` lies below `prefix`, which ends with a "/".
+bool leads_to(const std::set<std::string>& names, const std::string& prefix) {
+  const auto next = names.lower_bound(prefix);
+  return next != names.end() && next->starts_with(prefix);
+}
+
+/// Adds to `others` what other_files() lists below the open folder, whose path from the top is `prefix`. Folders are
+/// opened without following links, whoever puts one there meanwhile.
+void add_other_files(const Folder& folder, const fs::path& path, const std::string& prefix,
+                     const std::set<std::string>& names, std::vector<std::string>& others) {
+  const int descriptor = ::dirfd(folder.get());
+  for (const std::string& name : list(folder, path)) {
+    struct stat status {};
+    if (::fstatat(descriptor, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
+      if (errno == ENOENT) continue;
+      fail(ErrorKind::output, path / name, "examine", errno);
+    }
+    const std::string inside = prefix + name + "/";
+    if (S_ISDIR(status.st_mode) && leads_to(names, inside))
+      add_other_files(open_folder(descriptor, name, path / name), path / name, inside, names, others);
+    else if (S_ISDIR(status.st_mode) || !S_ISREG(status.st_mode) || !names.contains(prefix + name))
+      others.push_back(S_ISDIR(status.st_mode) ? inside : prefix + name);
+  }
+}
+
+void remove_files_in(const Folder& folder, const fs::path& path, const std::string& prefix,
+                     const std::set<std::string>& names) {
+  const int descriptor = ::dirfd(folder.get());
+  for (const std::string& name : list(folder, path)) {
+    if (names.contains(prefix + name)) {
+      if (::unlinkat(descriptor, name.c_str(), 0) != 0 && errno != ENOENT)
+        fail(ErrorKind::output, path / name, "remove", errno);
+    } else if (leads_to(names, prefix + name + "/")) {
+      remove_files_in(open_folder(descriptor, name, path / name), path / name, prefix + name + "/", names);
+      if (::unlinkat(descriptor, name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT && errno != ENOTEMPTY)
+        fail(ErrorKind::output, path / name, "remove", errno);
+    }
+  }
 }
 
 }  // namespace
@@ -147,8 +178,15 @@ std::vector<std::string> names_in(const fs::path& folder) {
   return list(open_folder(AT_FDCWD, folder.string(), folder), folder);
 }
 
-void remove_tree(const fs::path& path) {
-  remove_at(AT_FDCWD, path.string(), path);
+std::vector<std::string> other_files(const fs::path& folder, const std::set<std::string>& names) {
+  std::vector<std::string> others;
+  add_other_files(open_folder(AT_FDCWD, folder.string(), folder), folder, "", names, others);
+  std::ranges::sort(others);
+  return others;
+}
+
+void remove_files(const fs::path& folder, const std::set<std::string>& names) {
+  remove_files_in(open_folder(AT_FDCWD, folder.string(), folder), folder, "", names);
 }
 
 std::string os_reason(const fs::path& path, int error) {
@@ -188,30 +226,30 @@ File File::open(const fs::path& path) {
   if (::stat(path.c_str(), &named) != 0) fail_to_open(path, errno);
   if (!S_ISREG(named.st_mode)) refuse_input(path, fmt::format("is {}, expected a file", kind_of(named.st_mode)));
   // Should it have become a pipe since, that must not make us wait.
-  const int descriptor =
-      uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); });
-  if (descriptor < 0) fail_to_open(path, errno);
-  File file(path, descriptor);
-  const struct stat status = examine(path, descriptor);
+  File file(path);
+  file.descriptor_ = uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); });
+  if (file.descriptor_ < 0) fail_to_open(path, errno);
+  const struct stat status = examine(path, file.descriptor_);
   if (!S_ISREG(status.st_mode)) refuse_input(path, fmt::format("is {}, expected a file", kind_of(status.st_mode)));
   file.opened_ = state_of(status);
   return file;
 }
 
 File File::create(const fs::path& path) {
-  const int descriptor =
-      uninterrupted([&] { return ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666); });
-  if (descriptor < 0) fail(ErrorKind::output, path, "create", errno);
-  return {path, descriptor};
+  File file(path);
+  file.descriptor_ = uninterrupted([&] { return ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666); });
+  if (file.descriptor_ < 0) fail(ErrorKind::output, path, "create", errno);
+  return file;
 }
 
 File File::open_exclusively(const fs::path& path) {
   constexpr int kFlags = O_RDWR | O_CLOEXEC | O_NONBLOCK;
-  int descriptor = uninterrupted([&] { return ::open(path.c_str(), kFlags | O_CREAT | O_EXCL, 0666); });
+  File file(path);
+  int& descriptor = file.descriptor_;
+  descriptor = uninterrupted([&] { return ::open(path.c_str(), kFlags | O_CREAT | O_EXCL, 0666); });
   const bool fresh = descriptor >= 0;
   if (!fresh && errno == EEXIST) descriptor = uninterrupted([&] { return ::open(path.c_str(), kFlags); });
   if (descriptor < 0) fail(ErrorKind::output, path, "open", errno);
-  File file(path, descriptor);
   const auto give_up = [&](std::string_view action) {
     const int error = errno;
     if (fresh) ::unlink(path.c_str());
@@ -358,13 +396,15 @@ void write_text_file(const fs::path& path, const std::string& text) {
 }
 
 void replace_text_file(const fs::path& path, const std::string& text) {
-  const fs::path fresh = path.string() + ".partial";
-  std::error_code ignored;
-  fs::remove(fresh, ignored);  // of a run that was killed here
+  // No other process that runs has this number, so nobody else's file is overwritten.
+  const fs::path fresh = fmt::format("{}.{}.partial", path.string(), ::getpid());
+  File file = File::create(fresh);
   try {
-    write_text_file(fresh, text);
+    file.write_at(0, std::as_bytes(std::span(text)));
+    file.finish();
     rename_durably(fresh, path);
   } catch (...) {
+    std::error_code ignored;
     fs::remove(fresh, ignored);
     throw;
   }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -75,14 +76,15 @@ class File {
   void finish();
 
  private:
-  File(std::filesystem::path path, int descriptor) : path_(std::move(path)), descriptor_(descriptor) {}
+  /// Not open yet: no memory is needed any more once it is.
+  explicit File(std::filesystem::path path) : path_(std::move(path)) {}
 
   // With the flags of preadv2() and pwritev2(), dropped if the system does not know them; write() returns those used.
   void read(std::uint64_t offset, std::span<std::byte> into, int flags) const;
   int write(std::uint64_t offset, std::span<const std::byte> bytes, int flags) const;
 
   std::filesystem::path path_;
-  int descriptor_;
+  int descriptor_ = -1;
   FileState opened_{};  ///< when open() opened it
 };
 
@@ -100,8 +102,8 @@ void refuse_lfs_pointer(const std::filesystem::path& path, std::string_view begi
 /// Creates `path` with `text`, synced to the disk. Throws Error(output).
 void write_text_file(const std::filesystem::path& path, const std::string& text);
 
-/// The same under another name first, then put in place of `path` in one step: the file is the old one or the new one.
-/// Throws Error(output), and leaves the old one then.
+/// The same under a name of its own first ("<path>.<process id>.partial"), then put in place of `path` in one step: the
+/// file is the old one or the new one. Throws Error(output), and leaves the old one then.
 void replace_text_file(const std::filesystem::path& path, const std::string& text);
 
 /// Renames a file that is synced, and syncs the folder. Throws Error(output).
@@ -116,8 +118,14 @@ bool lies_inside(const std::string& name);
 /// The names of what is in a folder, in no order. Throws Error(output).
 std::vector<std::string> names_in(const std::filesystem::path& folder);
 
-/// Removes a file, or a folder with everything in it; of a link, the link. Throws Error(output).
-void remove_tree(const std::filesystem::path& path);
+/// Lists what is below `folder` and is not in `names`, which are paths of files relative to it: other files, links,
+/// and folders that lead to none of `names` (with a "/" at the end), in the order of the alphabet. Links are not
+/// followed. Throws Error(output).
+std::vector<std::string> other_files(const std::filesystem::path& folder, const std::set<std::string>& names);
+
+/// Removes the files `names` below `folder`, and folders inside it that are empty then. `folder` itself and everything
+/// other_files() lists stays, also when it was put there meanwhile. Links are not followed. Throws Error(output).
+void remove_files(const std::filesystem::path& folder, const std::set<std::string>& names);
 
 /// Sets when a file or a folder was last read and changed, in seconds since 1970, and syncs it. Throws Error(output).
 void set_time_durably(const std::filesystem::path& path, std::int64_t seconds);

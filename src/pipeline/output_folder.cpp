@@ -2,10 +2,12 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <climits>
@@ -14,6 +16,7 @@
 #include <cstring>
 #include <new>
 #include <ranges>
+#include <span>
 #include <system_error>
 
 #include "base/json.h"
@@ -25,9 +28,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Tells a folder of this program from one that only happens to end in ".partial"; locked while a run writes.
+// Tells a folder of this program from one that only happens to end in ".partial". It is locked while a run writes, and
+// holds a JSON array with the names of the files that the run makes: what a killed run left is known by them.
 constexpr const char* kMarker = ".qwen3vl-export-in-progress";
 constexpr const char* kSuffix = ".partial";
+
+constexpr std::size_t kMostNames = 5;  // that a message has
 
 [[noreturn]] void fail(const fs::path& path, const std::string& message) {
   throw Error(ErrorKind::output, fmt::format("{}: {}", path.string(), message));
@@ -65,15 +71,42 @@ bool is_there(const fs::path& path) {
   return type_of(path) != fs::file_type::not_found;
 }
 
-/// Whether the folder has a manifest.json of this program: of a package or of an extracted checkpoint.
-bool is_ours(const fs::path& folder) {
+/// What the manifest.json of this program lists, and the manifest itself; nothing if the folder has no such manifest.
+std::optional<std::set<std::string>> files_of_manifest(const fs::path& folder) {
   try {
-    const Json document = read_json_file(folder / kManifestFile);
-    return document.is_object() && document.contains("format") && document.contains("versions") &&
-           document["versions"].is_object() && document["versions"].contains(kProgramName);
+    const fs::path path = folder / kManifestFile;
+    const Json document = read_json_file(path);
+    const JsonObject manifest(document, path.string());
+    if (!manifest.object("versions").has(kProgramName)) return std::nullopt;
+    std::set<std::string> files = {kManifestFile};
+    for (const auto& [name, file] : listed_files(manifest)) files.insert(name);
+    return files;
   } catch (const Error&) {
-    return false;  // unreadable or something else's: not ours to replace
+    return std::nullopt;  // unreadable or something else's: not ours to replace
   }
+}
+
+/// What the marker lists; nothing for a run that was killed before it wrote the list, and so before it made a file.
+std::set<std::string> files_of_marker(const fs::path& folder) {
+  try {
+    const fs::path path = folder / kMarker;
+    std::set<std::string> files;
+    for (const Json& name : parse_json(read_text_file(path), path.string()))
+      if (name.is_string() && lies_inside(name.get_ref<const std::string&>()))
+        files.insert(name.get_ref<const std::string&>());
+    return files;
+  } catch (const Error&) {
+    return {};
+  }
+}
+
+/// "\"a\", \"b\"" for messages; some of them when they are many.
+std::string quoted(const std::vector<std::string>& names) {
+  const std::size_t shown = std::min(names.size(), kMostNames);
+  std::string text =
+      fmt::format("\"{}\"", fmt::join(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(shown), "\", \""));
+  if (names.size() > shown) text += fmt::format(" and {} more", names.size() - shown);
+  return text;
 }
 
 /// Whether another file system begins here, or a part of this one that is mounted by itself.
@@ -86,17 +119,21 @@ bool is_mount_point(const fs::path& folder) {
   return status.stx_dev_major != above.stx_dev_major || status.stx_dev_minor != above.stx_dev_minor;
 }
 
+/// The two folders that can_exchange() makes.
+std::array<fs::path, 2> exchanged_in(const fs::path& folder) {
+  return {folder / ".qwen3vl-export-exchange-1", folder / ".qwen3vl-export-exchange-2"};
+}
+
 /// Whether the file system can exchange two folders in one step, tried on two inside `folder`.
 bool can_exchange(const fs::path& folder) {
-  const fs::path one = folder / "one";
-  const fs::path other = folder / "other";
-  for (const fs::path& path : {one, other})
+  const std::array<fs::path, 2> exchanged = exchanged_in(folder);
+  for (const fs::path& path : exchanged)
     if (::mkdir(path.c_str(), 0777) != 0) fail(path, "create the folder", errno);
-  const bool done = ::renameat2(AT_FDCWD, one.c_str(), AT_FDCWD, other.c_str(), RENAME_EXCHANGE) == 0;
+  const bool done = ::renameat2(AT_FDCWD, exchanged[0].c_str(), AT_FDCWD, exchanged[1].c_str(), RENAME_EXCHANGE) == 0;
   const int reason = errno;
-  for (const fs::path& path : {one, other})
+  for (const fs::path& path : exchanged)
     if (::rmdir(path.c_str()) != 0) fail(path, "remove", errno);
-  if (!done && reason != EINVAL && reason != ENOSYS && reason != EOPNOTSUPP) fail(one, "rename", reason);
+  if (!done && reason != EINVAL && reason != ENOSYS && reason != EOPNOTSUPP) fail(exchanged[0], "rename", reason);
   return done;
 }
 
@@ -127,8 +164,7 @@ OutputFolder::OutputFolder(const fs::path& output, const fs::path& checkpoint, b
   refuse_unless_free(force);
   make();
   try {
-    empty();
-    if (replaces_ && !can_exchange(partial_))
+    if (!replaced_.empty() && !can_exchange(partial_))
       fail(output_,
            fmt::format("its file system cannot exchange two folders in one step, which --force needs to lose neither "
                        "the old {0} nor the new one; choose another folder, or remove the old {0} first",
@@ -160,45 +196,68 @@ void OutputFolder::refuse_unless_free(bool force) {
         fail(output_, fmt::format("the output folder is not empty; choose another one, or replace the {} in it with "
                                   "--force",
                                   what_));
-      if (!is_ours(output_))
+      const auto files = files_of_manifest(output_);
+      if (!files)
         fail(output_,
              "--force replaces what this program wrote, but the folder has no manifest.json of it; empty it by hand if "
              "that is meant");
-      replaces_ = true;
+      if (const auto others = other_files(output_, *files); !others.empty())
+        fail(output_,
+             fmt::format("--force replaces what this program wrote, but the folder also has {}; move that away, "
+                         "or choose another folder",
+                         quoted(others)));
+      replaced_ = *files;
     }
   }
   if (!is_there(partial_)) return;
   // Without the marker it may be one that a killed run was about to rename, or the one that it had replaced.
   if (type_of(partial_) != fs::file_type::directory ||
-      (!is_there(partial_ / kMarker) && !names_in(partial_).empty() && !is_ours(partial_)))
+      (!is_there(partial_ / kMarker) && !names_in(partial_).empty() && !files_of_manifest(partial_)))
     fail(partial_, "is in the way, and not left behind by this program; move it away");
 }
 
-/// The partial folder, the folders above it, and the lock.
+/// Makes the partial folder and the folders above it, locks it, and removes what a killed run left in it.
 void OutputFolder::make() {
   std::error_code error;
   bool fresh = false;
+  bool marked = false;
   for (const fs::path& folder : made_)
     if (!error) fs::create_directory(folder, error);
   if (!error) fresh = fs::create_directory(partial_, error);
   try {
     expect_done(error, partial_, "create the folder");
+    marked = is_there(partial_ / kMarker);
     lock_.emplace(File::open_exclusively(partial_ / kMarker));
+    if (!fresh) remove_leftovers();
   } catch (...) {
     // What another run has put something into stays: it is not empty.
     std::error_code ignored;
+    if (lock_ && !marked) fs::remove(partial_ / kMarker, ignored);
+    lock_.reset();
     if (fresh) fs::remove(partial_, ignored);
     for (const fs::path& folder : made_ | std::views::reverse) fs::remove(folder, ignored);
     throw;
   }
 }
 
-/// All but the marker. The manifest goes last, so that a run that is killed here leaves what the next one recognises.
-void OutputFolder::empty() {
-  std::vector<std::string> names = names_in(partial_);
-  std::ranges::partition(names, [](const std::string& name) { return name != kManifestFile; });
-  for (const std::string& name : names)
-    if (name != kMarker) remove_tree(partial_ / name);
+void OutputFolder::remove_leftovers() {
+  for (const fs::path& folder : exchanged_in(partial_)) ::rmdir(folder.c_str());
+  std::set<std::string> files = files_of_marker(partial_);
+  files.merge(files_of_manifest(partial_).value_or(std::set<std::string>()));
+  files.insert(kMarker);
+  if (const auto others = other_files(partial_, files); !others.empty())
+    fail(partial_, fmt::format("is in the way: a run that was killed left it behind, and it has {}, which this program "
+                               "did not write; move that away",
+                               quoted(others)));
+  remove_all_but_marker(files);
+}
+
+/// The manifest goes last, so that a run that is killed here leaves what the next one recognises.
+void OutputFolder::remove_all_but_marker(std::set<std::string> files) const {
+  files.erase(kMarker);
+  const bool manifest = files.erase(kManifestFile) > 0;
+  remove_files(partial_, files);
+  if (manifest) remove_files(partial_, {kManifestFile});
 }
 
 OutputFolder::~OutputFolder() {
@@ -208,7 +267,8 @@ OutputFolder::~OutputFolder() {
 void OutputFolder::remove() {
   std::error_code ignored;  // there is nobody left to tell, and the next run removes what stays
   try {
-    empty();
+    for (const fs::path& folder : exchanged_in(partial_)) ::rmdir(folder.c_str());
+    remove_all_but_marker(files_);
   } catch (const std::exception&) {
     return;  // the marker stays with what could not be removed
   }
@@ -239,6 +299,10 @@ void OutputFolder::make_room(const std::vector<ExportedFile>& files) {
   if (const std::size_t count = files.size() + folders_.size(); disk.files && *disk.files < count)
     fail(output_,
          fmt::format("the {} needs {} files, but the disk has room for {} more (inodes)", what_, count, *disk.files));
+  for (const ExportedFile& file : files) files_.insert(file.name);
+  const std::string list = Json(files_).dump();
+  lock_->write_at(0, std::as_bytes(std::span(list)));
+  lock_->sync();  // before any of them is there
   for (const std::string& folder : folders_) {
     std::error_code error;
     fs::create_directory(partial_ / folder, error);
@@ -262,13 +326,14 @@ void OutputFolder::commit() {
   for (const fs::path& folder : made_) sync_folder(folder.parent_path());
   // Exchanged, the old one is never missing: it takes the partial folder's name and is removed from there. Without
   // RENAME_EXCHANGE the system refuses when somebody else has put something there.
-  if (::renameat2(AT_FDCWD, partial_.c_str(), AT_FDCWD, output_.c_str(), replaces_ ? RENAME_EXCHANGE : 0) != 0)
+  const bool replaces = !replaced_.empty();
+  if (::renameat2(AT_FDCWD, partial_.c_str(), AT_FDCWD, output_.c_str(), replaces ? RENAME_EXCHANGE : 0) != 0)
     fail(output_, fmt::format("rename {} to it", partial_.string()), errno);
   lock_.reset();
   std::string trouble;
   try {
     sync_folder(output_.parent_path());
-    if (replaces_) remove_old();
+    if (replaces) remove_replaced();
     return;
   } catch (const Error& error) {
     trouble = error.what();
@@ -277,24 +342,23 @@ void OutputFolder::commit() {
   }
   lock_.reset();  // the old one stays: after a loss of power it may be the one that has the name
   fail(output_, fmt::format("the new {} is complete and in place, but {}{}", what_, trouble,
-                            replaces_ ? fmt::format("; the old one is left in {}, which the next run with this output "
-                                                    "removes",
-                                                    partial_.string())
-                                      : ""));
+                            replaces ? fmt::format("; what is left of the old one is in {}", partial_.string()) : ""));
 }
 
-/// Of what was replaced. Locked: another run that comes upon it would take it for its own.
-void OutputFolder::remove_old() {
+/// Removes the package that was replaced. It is locked: another run that comes upon it would take it for its own.
+void OutputFolder::remove_replaced() {
   try {
     lock_.emplace(File::open_exclusively(partial_ / kMarker));
   } catch (const Error&) {
-    if (is_ours(partial_)) throw;
+    if (files_of_manifest(partial_)) throw;
     return;  // another run has it already
   }
-  empty();
-  remove_tree(partial_ / kMarker);
-  remove_tree(partial_);
+  remove_all_but_marker(replaced_);
+  if (::unlink((partial_ / kMarker).c_str()) != 0) fail(partial_ / kMarker, "remove", errno);
   lock_.reset();
+  if (::rmdir(partial_.c_str()) == 0) return;
+  if (errno != ENOTEMPTY) fail(partial_, "remove", errno);
+  fail(partial_, fmt::format("has {}, put there during the run", quoted(names_in(partial_))));
 }
 
 }  // namespace q3vl

@@ -14,15 +14,18 @@
 
 namespace q3vl {
 
-/// `<output>.partial`, from its creation to its renaming. Destroyed before commit() it is removed, with every folder
-/// that was made for it. A partial folder that an earlier, killed run left behind is recognised and removed first.
-/// What this program wrote is told from other people's folders by its manifest.json, so one must be written into it.
+/// `<output>.partial`, from its creation to its renaming. If commit() was not called, the destructor removes it, with
+/// every folder that was made for it.
+///
+/// Only files of this program are ever removed: those that the manifest.json of a folder lists, and those that a run
+/// has listed in its partial folder before it made the first of them. Anything else in `output` or in the partial
+/// folder of a killed run stops the constructor, which names it. So a manifest.json must be written into the folder.
 class OutputFolder {
  public:
   /// `what` the folder is to hold, in a word for messages: "package". Throws Error(output) when `output` is in use: not
-  /// empty (unless `force` and this program wrote what it holds), inside or around `checkpoint`, or being written by
-  /// another run; and where the finished folder could not be put: a mount point, a name too long. Throws Error(usage)
-  /// when SOURCE_DATE_EPOCH is no time.
+  /// empty (unless `force` and this program wrote all that it holds), inside or around `checkpoint`, or being written
+  /// by another run; and where the finished folder could not be put: a mount point, a name too long. Throws
+  /// Error(usage) when SOURCE_DATE_EPOCH is no time.
   OutputFolder(const std::filesystem::path& output, const std::filesystem::path& checkpoint, bool force,
                std::string what);
   ~OutputFolder();
@@ -32,8 +35,8 @@ class OutputFolder {
   /// Where to write.
   const std::filesystem::path& path() const { return partial_; }
 
-  /// Makes the folders that `files` name. Throws Error(output) when there is no room for all of them: on the disk, for
-  /// files of their sizes, for paths of their lengths.
+  /// Makes the folders that `files` name; the run may make no other files. Throws Error(output) when there is no room
+  /// for all of them: on the disk, for files of their sizes, for paths of their lengths.
   void make_room(const std::vector<ExportedFile>& files);
 
   /// Makes what was written, each file synced, durable and puts it in place of `output`, in one step. Its files are of
@@ -44,15 +47,17 @@ class OutputFolder {
  private:
   void refuse_unless_free(bool force);
   void make();
-  void empty();
+  void remove_leftovers();
+  void remove_all_but_marker(std::set<std::string> files) const;
   void remove();
-  void remove_old();
+  void remove_replaced();
   void finish(const std::filesystem::path& folder) const;
 
   std::filesystem::path output_;
   std::filesystem::path partial_;
   std::string what_;
-  bool replaces_ = false;                    // `output` holds what this program wrote before
+  std::set<std::string> replaced_;           // files of this program in `output`, if it is replaced
+  std::set<std::string> files_;              // that this run makes
   std::vector<std::filesystem::path> made_;  // folders that did not exist, outermost first; partial_ is not among them
   std::set<std::string> folders_;            // inside partial_, one level deep
   std::optional<std::int64_t> time_;         // of SOURCE_DATE_EPOCH

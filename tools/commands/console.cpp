@@ -156,8 +156,19 @@ void Console::progress(const ExportProgress& p) {
   if (finished) clear_bar();
 }
 
-void Console::report(const ExportReport& report, const std::string& folder) {
+void Console::report(const ExportReport& report, const std::filesystem::path& folder) {
   if (options_.quiet) return;
+  try {
+    print(report, folder.string());
+  } catch (const std::bad_alloc&) {  // what was asked for is done all the same
+    write_error_stream(options_.format == LogFormat::json
+                           ? R"({"event":"warning","message":"the output is complete; there is no memory to list it"})"
+                           : "warning: the output is complete; there is no memory to list it");
+    write_error_stream("\n");
+  }
+}
+
+void Console::print(const ExportReport& report, const std::string& folder) {
   std::size_t width = 5;
   std::uint64_t total = 0;
   for (const ExportedFile& file : report.files) {

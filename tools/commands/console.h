@@ -4,6 +4,7 @@
 #include <spdlog/logger.h>
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -38,7 +39,7 @@ class Console {
   ExportObserver observer();
 
   /// A finished run that wrote files: the table of them (file, size, what is in it), totals, time and memory.
-  void report(const ExportReport& report, const std::string& folder);
+  void report(const ExportReport& report, const std::filesystem::path& folder);
 
   /// A finished run that wrote nothing that it would have to tell of.
   void done(int exit_code);
@@ -48,6 +49,7 @@ class Console {
   using Json = nlohmann::ordered_json;
   void message(std::string_view event, const std::string& text);
   void progress(const ExportProgress& progress);
+  void print(const ExportReport& report, const std::string& folder);
   void progress_line(const ExportProgress& progress, const std::string& text);
   void clear_bar();
 

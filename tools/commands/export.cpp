@@ -76,7 +76,7 @@ int export_command(int argc, char** argv) {
 
   Console console("export", log);
   const ExportReport report = export_package(request, console.observer());
-  console.report(report, request.output.string());
+  console.report(report, request.output);
   return 0;
 }
 

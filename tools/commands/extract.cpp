@@ -31,7 +31,7 @@ int extract_command(int argc, char** argv) {
 
   Console console("extract", log);
   const ExportReport report = extract_module(request, console.observer());
-  console.report(report, request.output.string());
+  console.report(report, request.output);
   return 0;
 }
 

@@ -5,11 +5,13 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
+#include <new>
 #include <string_view>
 #include <system_error>
 
@@ -65,11 +67,20 @@ void handle_signals() {
 
 LogFormat format_of_last_words = LogFormat::text;
 
+std::atomic<bool> memory_ran_out = false;
+
+void on_no_memory() {
+  memory_ran_out = true;
+  throw std::bad_alloc();
+}
+
 /// An exception that nothing can catch, such as one for want of memory in a destructor: nlohmann_json's ask for some.
 /// As after a kill nothing is cleaned up here, but by the next run.
 [[noreturn]] void on_terminate() {
   try {
     if (std::current_exception()) std::rethrow_exception(std::current_exception());
+    // g++ calls this without the exception where it has inlined a destructor.
+    if (memory_ran_out) print_out_of_memory(format_of_last_words);
   } catch (const std::bad_alloc&) {
     print_out_of_memory(format_of_last_words);
   } catch (...) {
@@ -120,6 +131,7 @@ int run_program(int argc, char** argv) {
   const LogFormat format = format_asked_for(argc, argv);
   format_of_last_words = format;
   std::set_terminate(on_terminate);
+  std::set_new_handler(on_no_memory);
   try {
     try {
       return close_output(dispatch(argc, argv), format);
