@@ -19,6 +19,13 @@ std::vector<std::byte> bytes_of(std::span<const T> values) {
 
 }  // namespace
 
+Attributes& Attributes::add(std::string_view name, Attribute::Payload value) {
+  Attribute& attribute = all_.emplace_back();
+  attribute.name = name;
+  attribute.value = std::move(value);
+  return *this;
+}
+
 std::shared_ptr<Graph> Graph::subgraph(std::string name) {
   return std::shared_ptr<Graph>(new Graph(std::move(name), root_));
 }
@@ -59,13 +66,13 @@ void Graph::sequence_output(const Value& value) {
 
 std::vector<Value> Graph::emit_some(const Scope& scope, std::string_view op_type, const std::vector<Value>& inputs,
                                     const std::vector<DataType>& types, const std::vector<bool>& wanted,
-                                    std::vector<Attribute> attributes, std::string_view domain) {
+                                    const Attributes& attributes, std::string_view domain) {
   Node node{.name = unique(fmt::format("{}/{}", scope.path(), op_type)),
             .op_type = std::string(op_type),
             .domain = std::string(domain),
             .inputs = {},
             .outputs = {},
-            .attributes = std::move(attributes)};
+            .attributes = attributes.all()};
   for (const Value& input : inputs) node.inputs.push_back(input.name);
   while (!node.inputs.empty() && node.inputs.back().empty()) node.inputs.pop_back();
   std::vector<Value> outputs;
@@ -78,14 +85,14 @@ std::vector<Value> Graph::emit_some(const Scope& scope, std::string_view op_type
 }
 
 std::vector<Value> Graph::emit_many(const Scope& scope, std::string_view op_type, const std::vector<Value>& inputs,
-                                    const std::vector<DataType>& types, std::vector<Attribute> attributes,
+                                    const std::vector<DataType>& types, const Attributes& attributes,
                                     std::string_view domain) {
-  return emit_some(scope, op_type, inputs, types, std::vector<bool>(types.size(), true), std::move(attributes), domain);
+  return emit_some(scope, op_type, inputs, types, std::vector<bool>(types.size(), true), attributes, domain);
 }
 
 Value Graph::emit(const Scope& scope, std::string_view op_type, const std::vector<Value>& inputs, DataType type,
-                  std::vector<Attribute> attributes, std::string_view domain) {
-  return emit_many(scope, op_type, inputs, {type}, std::move(attributes), domain).front();
+                  const Attributes& attributes, std::string_view domain) {
+  return emit_many(scope, op_type, inputs, {type}, attributes, domain).front();
 }
 
 Value Graph::constant(std::string name, DataType type, Shape shape, std::vector<std::byte> bytes) {

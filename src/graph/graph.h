@@ -9,7 +9,9 @@
 // a subgraph live in the outermost graph, where runtimes pack them once.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <set>
 #include <span>
@@ -53,6 +55,33 @@ struct Attribute {
   using Payload = std::variant<std::int64_t, float, std::string, std::vector<std::int64_t>, std::shared_ptr<Graph>>;
   std::string name;
   Payload value;
+};
+
+/// A node's attributes, in the order in which they are set:
+///
+///   Attributes().set("axis", -1).set("epsilon", 1e-6F).set("perm", {1, 0})
+///
+/// A braced list of Attribute is not accepted: when an allocation fails inside such a list, g++ 12 destroys elements
+/// that it has not made.
+class Attributes {
+ public:
+  Attributes& set(std::string_view name, std::integral auto value) {
+    return add(name, static_cast<std::int64_t>(value));
+  }
+  Attributes& set(std::string_view name, float value) { return add(name, value); }
+  Attributes& set(std::string_view name, const char* value) { return add(name, std::string(value)); }
+  Attributes& set(std::string_view name, std::initializer_list<std::int64_t> values) {
+    return add(name, std::vector(values));
+  }
+  /// The body of a control-flow node.
+  Attributes& set(std::string_view name, std::shared_ptr<Graph> body) { return add(name, std::move(body)); }
+
+  const std::vector<Attribute>& all() const { return all_; }
+
+ private:
+  Attributes& add(std::string_view name, Attribute::Payload value);
+
+  std::vector<Attribute> all_;
 };
 
 struct Node {
@@ -110,17 +139,17 @@ class Graph {
 
   /// One node with one output. `scope` names it: "<scope>/<op_type>".
   Value emit(const Scope& scope, std::string_view op_type, const std::vector<Value>& inputs, DataType type,
-             std::vector<Attribute> attributes = {}, std::string_view domain = "");
+             const Attributes& attributes = {}, std::string_view domain = "");
 
   /// One node with several outputs, one a type; unused ones cannot be left out.
   std::vector<Value> emit_many(const Scope& scope, std::string_view op_type, const std::vector<Value>& inputs,
-                               const std::vector<DataType>& types, std::vector<Attribute> attributes = {},
+                               const std::vector<DataType>& types, const Attributes& attributes = {},
                                std::string_view domain = "");
 
   /// The same, but outputs whose place in `wanted` is false get no name.
   std::vector<Value> emit_some(const Scope& scope, std::string_view op_type, const std::vector<Value>& inputs,
                                const std::vector<DataType>& types, const std::vector<bool>& wanted,
-                               std::vector<Attribute> attributes = {}, std::string_view domain = "");
+                               const Attributes& attributes = {}, std::string_view domain = "");
 
   /// An int64 constant; equal ones are shared. A scalar is given by `scalar`.
   Value integers(std::vector<std::int64_t> values);

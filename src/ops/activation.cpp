@@ -11,7 +11,7 @@ Value gelu_erf(Graph& g, const Scope& s, const Value& x) {
 }
 
 Value silu(Graph& g, const Scope& s, const Value& x) {
-  return g.emit(s, "QuickGelu", {x}, x.type, {{"alpha", 1.0F}}, kMicrosoft);
+  return g.emit(s, "QuickGelu", {x}, x.type, Attributes().set("alpha", 1.0F), kMicrosoft);
 }
 
 }  // namespace q3vl

@@ -15,7 +15,7 @@ Value unpack(Graph& g, const Scope& s, const Value& bytes, int bits, std::int64_
   std::vector<Value> places;  // [batch, sequence, n, 1] each, then side by side
   for (std::int64_t i = 0; i < per_byte; ++i) {
     const Value shift = g.byte_scalar(static_cast<std::uint8_t>(i * bits));
-    places.push_back(g.emit(s, "BitShift", {codes, shift}, DataType::uint8, {{"direction", std::string("RIGHT")}}));
+    places.push_back(g.emit(s, "BitShift", {codes, shift}, DataType::uint8, Attributes().set("direction", "RIGHT")));
   }
   codes = remainder(g, s, concat(g, s, places, 3), g.byte_scalar(static_cast<std::uint8_t>(1 << bits)));
   return reshape(g, s, codes, {0, 0, n * per_byte, 1});
@@ -27,10 +27,11 @@ Value gather_block_quantized(const Builder& b, const Scope& s, const Encoding& e
                              const Value& input_ids) {
   parts.insert(parts.begin() + 1, input_ids);
   return b.graph.emit(s, "GatherBlockQuantized", parts, b.target.compute_type,
-                      {{"bits", std::int64_t{encoding.bits}},
-                       {"block_size", std::int64_t{encoding.block_size}},
-                       {"gather_axis", std::int64_t{0}},
-                       {"quantize_axis", std::int64_t{1}}},
+                      Attributes()
+                          .set("bits", encoding.bits)
+                          .set("block_size", encoding.block_size)
+                          .set("gather_axis", 0)
+                          .set("quantize_axis", 1),
                       kMicrosoft);
 }
 

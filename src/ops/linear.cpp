@@ -7,7 +7,7 @@ namespace q3vl {
 
 const IntegerRows& LinearInput::integers() {
   if (!integers_) {
-    const Value rows = graph_.emit(scope_, "Flatten", {x_}, x_.type, {{"axis", std::int64_t{2}}});
+    const Value rows = graph_.emit(scope_, "Flatten", {x_}, x_.type, Attributes().set("axis", 2));
     integers_ = to_integers(graph_, scope_, rows);
   }
   return *integers_;
@@ -16,8 +16,8 @@ const IntegerRows& LinearInput::integers() {
 Value LinearInput::unflatten(const Scope& s, const Value& rows, std::int64_t width) {
   auto [shape, added] = shapes_.try_emplace(width);
   if (added) {
-    const Value leading = graph_.emit(scope_ / "shape", "Shape", {x_}, DataType::int64,
-                                      {{"start", std::int64_t{0}}, {"end", std::int64_t{2}}});
+    const Value leading =
+        graph_.emit(scope_ / "shape", "Shape", {x_}, DataType::int64, Attributes().set("start", 0).set("end", 2));
     shape->second = concat(graph_, scope_ / "shape", {leading, graph_.integers({width})}, 0);
   }
   return reshape(graph_, s, rows, shape->second);
@@ -31,16 +31,17 @@ Value linear(const Builder& b, const Scope& s, const Scope& weight, LinearInput&
     return x.unflatten(s, integer_product(b, s, x.integers(), request), out);
   if (!request.encoding.quantized()) {
     const Value w = as_compute_type(b, weight, weight_part(b, request, 0, {out, in}));
-    return b.graph.emit(s, "FusedMatMul", {x.value(), w}, type, {{"transB", std::int64_t{1}}}, kMicrosoft);
+    return b.graph.emit(s, "FusedMatMul", {x.value(), w}, type, Attributes().set("transB", 1), kMicrosoft);
   }
   std::vector<Value> inputs = {x.value()};
   for (const Value& part : quantized_parts(b, weight, request, request.parts[0].shape)) inputs.push_back(part);
   return b.graph.emit(s, "MatMulNBits", inputs, type,
-                      {{"K", in},
-                       {"N", out},
-                       {"bits", std::int64_t{request.encoding.bits}},
-                       {"block_size", std::int64_t{request.encoding.block_size}},
-                       {"accuracy_level", accuracy_level}},
+                      Attributes()
+                          .set("K", in)
+                          .set("N", out)
+                          .set("bits", request.encoding.bits)
+                          .set("block_size", request.encoding.block_size)
+                          .set("accuracy_level", accuracy_level),
                       kMicrosoft);
 }
 
@@ -53,7 +54,7 @@ Value affine(const Builder& b, const Scope& s, const Value& x, const Affine& siz
   if (request.encoding.format == Encoding::Format::w8a8)
     return add(b.graph, s, integer_product(b, s, to_integers(b.graph, s / "quantize", x), request), bias);
   const Value w = as_compute_type(b, weight, weight_part(b, request, 0, matrix));
-  return b.graph.emit(s, "Gemm", {x, w, bias}, x.type, {{"transB", std::int64_t{1}}});
+  return b.graph.emit(s, "Gemm", {x, w, bias}, x.type, Attributes().set("transB", 1));
 }
 
 }  // namespace q3vl

@@ -39,9 +39,8 @@ Value rms_norm(const Builder& b, const Scope& s, const Value& x, std::int64_t wi
 }
 
 Value rms_norm(Graph& g, const Scope& s, const Value& x, const Value& gain, double epsilon) {
-  return g.emit(
-      s, "SimplifiedLayerNormalization", {x, gain}, x.type,
-      {{"axis", std::int64_t{-1}}, {"epsilon", static_cast<float>(epsilon)}, {"stash_type", std::int64_t{1}}});
+  return g.emit(s, "SimplifiedLayerNormalization", {x, gain}, x.type,
+                Attributes().set("axis", -1).set("epsilon", static_cast<float>(epsilon)).set("stash_type", 1));
 }
 
 std::pair<Value, Value> skip_rms_norm(const Builder& b, const Scope& s, const Residual& residual, std::int64_t width,
@@ -52,7 +51,7 @@ std::pair<Value, Value> skip_rms_norm(const Builder& b, const Scope& s, const Re
   // Outputs 1 and 2 are mean and inverse deviation, made in training only.
   const auto out = b.graph.emit_some(s, "SkipSimplifiedLayerNormalization", {residual.x, *residual.added, gain},
                                      {type, type, type, type}, {true, false, false, true},
-                                     {{"epsilon", static_cast<float>(epsilon)}}, kMicrosoft);
+                                     Attributes().set("epsilon", static_cast<float>(epsilon)), kMicrosoft);
   return {out[0], out[3]};
 }
 
@@ -66,7 +65,7 @@ Value layer_norm(const Builder& b, const Scope& s, const Value& x, std::int64_t 
     bias = balanced(bias);
   }
   return b.graph.emit(s, "LayerNormalization", {x, gain, bias}, x.type,
-                      {{"axis", std::int64_t{-1}}, {"epsilon", static_cast<float>(epsilon)}});
+                      Attributes().set("axis", -1).set("epsilon", static_cast<float>(epsilon)));
 }
 
 }  // namespace q3vl

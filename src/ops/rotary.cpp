@@ -18,7 +18,7 @@ std::vector<float> inverse_frequencies(double base, std::int64_t count, std::int
 
 Value rotate(Graph& g, const Scope& s, const Value& x, const RotaryTable& table, std::int64_t num_heads) {
   return g.emit(s, "RotaryEmbedding", {x, table.row_ids, table.cos, table.sin}, x.type,
-                {{"num_heads", num_heads}, {"interleaved", std::int64_t{0}}}, kMicrosoft);
+                Attributes().set("num_heads", num_heads).set("interleaved", 0), kMicrosoft);
 }
 
 }  // namespace q3vl

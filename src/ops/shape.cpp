@@ -46,7 +46,7 @@ Value reshape(Graph& g, const Scope& s, const Value& x, const Value& shape) {
 }
 
 Value gather(Graph& g, const Scope& s, const Value& x, const Value& indices, std::int64_t axis) {
-  return g.emit(s, "Gather", {x, indices}, x.type, {{"axis", axis}});
+  return g.emit(s, "Gather", {x, indices}, x.type, Attributes().set("axis", axis));
 }
 
 Value unsqueeze(Graph& g, const Scope& s, const Value& x, std::int64_t axis) {
@@ -54,11 +54,12 @@ Value unsqueeze(Graph& g, const Scope& s, const Value& x, std::int64_t axis) {
 }
 
 Value concat(Graph& g, const Scope& s, const std::vector<Value>& parts, std::int64_t axis) {
-  return g.emit(s, "Concat", parts, parts.front().type, {{"axis", axis}});
+  return g.emit(s, "Concat", parts, parts.front().type, Attributes().set("axis", axis));
 }
 
 std::vector<Value> split(Graph& g, const Scope& s, const Value& x, std::int64_t parts, std::int64_t axis) {
-  return g.emit_many(s, "Split", {x}, std::vector<DataType>(static_cast<std::size_t>(parts), x.type), {{"axis", axis}});
+  return g.emit_many(s, "Split", {x}, std::vector<DataType>(static_cast<std::size_t>(parts), x.type),
+                     Attributes().set("axis", axis));
 }
 
 Value slice(Graph& g, const Scope& s, const Value& x, const Value& begin, const Value& end, std::int64_t axis) {

@@ -152,7 +152,9 @@ bool in(const std::vector<Range>& ranges, const void* address) {
 struct Walk {
   const void* from;  // frames before this return address are operator new's own
   bool begun = false;
-  bool ours = false;
+  std::size_t depth = 0;                      // frames of our own code so far
+  bool theirs = false;                        // another library asked on its own behalf
+  std::uint64_t hash = 1469598103934665603U;  // FNV-1a
 };
 
 _Unwind_Reason_Code step(_Unwind_Context* context, void* argument) {
@@ -160,16 +162,32 @@ _Unwind_Reason_Code step(_Unwind_Context* context, void* argument) {
   const void* const address = reinterpret_cast<const void*>(_Unwind_GetIP(context));
   walk.begun = walk.begun || address == walk.from;
   if (!walk.begun || in(passing_code, address)) return _URC_NO_REASON;
-  walk.ours = in(own_code, address);
-  return _URC_END_OF_STACK;
+  if (!in(own_code, address)) {
+    walk.theirs = walk.depth == 0;
+    return _URC_END_OF_STACK;
+  }
+  walk.hash = (walk.hash ^ reinterpret_cast<std::uintptr_t>(address)) * 1099511628211U;
+  return ++walk.depth == kSiteDepth ? _URC_END_OF_STACK : _URC_NO_REASON;
 }
 
-bool asked_by_us(const void* caller) {
-  if (in(own_code, caller)) return true;
-  if (!in(passing_code, caller)) return false;
+/// The calls that lead to operator new, which `caller` called; 0 when it was not for our own code.
+std::uint64_t calls_to(const void* caller) {
+  if (!in(own_code, caller) && !in(passing_code, caller)) return 0;
   Walk walk{.from = caller};
   _Unwind_Backtrace(step, &walk);
-  return walk.ours;
+  return walk.theirs || walk.depth == 0 ? 0 : walk.hash;
+}
+
+void list_site(std::uint64_t calls, const void* caller) {
+  for (std::size_t i = 0; i < record->sites.size(); ++i) {
+    const std::size_t place = (calls + i) % record->sites.size();
+    std::uint64_t there = 0;
+    if (record->sites[place].compare_exchange_strong(there, calls)) {
+      record->callers_of_sites[place] = caller;
+      return;
+    }
+    if (there == calls) return;
+  }
 }
 
 struct Stack {
@@ -185,10 +203,16 @@ _Unwind_Reason_Code note(_Unwind_Context* context, void* argument) {
 
 /// True when this allocation is the one to refuse.
 bool refuses(const void* caller) {
-  if (!armed || !asked_by_us(caller)) return false;
-  const std::uint64_t number = record->allocations++;
-  if (plan.action != Plan::Action::refuse_memory || number != plan.nth) return false;
-  record->fired = true;
+  if (!armed) return false;
+  if (plan.action == Plan::Action::list_sites) {
+    const std::uint64_t calls = calls_to(caller);
+    if (calls == 0) return false;
+    ++record->allocations;
+    list_site(calls, caller);
+    return false;
+  }
+  if (plan.action != Plan::Action::refuse_memory || caller != plan.site.caller || record->fired) return false;
+  if (calls_to(caller) != plan.site.calls || record->fired.exchange(true)) return false;
   Stack stack;
   _Unwind_Backtrace(note, &stack);
   return true;
@@ -201,6 +225,14 @@ std::string_view name_of(Call call) {
       "open to read", "open to write", "read", "write", "reserve", "fsync",   "close",   "mkdir",
       "rename",       "remove",        "lock", "list",  "examine", "statvfs", "set time"};
   return kNames[static_cast<std::size_t>(call)];
+}
+
+std::vector<Site> sites_of(const Record& record) {
+  std::vector<Site> sites;
+  for (std::size_t i = 0; i < record.sites.size(); ++i)
+    if (record.sites[i] != 0) sites.push_back({record.sites[i], record.callers_of_sites[i]});
+  if (sites.size() > record.sites.size() / 2) throw std::runtime_error("more sites than can be told apart quickly");
+  return sites;
 }
 
 Record& shared_record() {
@@ -427,8 +459,10 @@ void* allocate(std::size_t bytes, std::size_t alignment, const void* caller) noe
 
 void* allocate_or_throw(std::size_t bytes, std::size_t alignment, const void* caller) {
   void* const memory = allocate(bytes, alignment, caller);
-  if (memory == nullptr) throw std::bad_alloc();
-  return memory;
+  if (memory != nullptr) return memory;
+  // The C++ library's own operator new calls the handler until it throws or finds memory.
+  if (const std::new_handler handler = std::get_new_handler()) handler();
+  throw std::bad_alloc();
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace q3vl::faults {
 
@@ -37,12 +38,21 @@ inline constexpr std::size_t kCalls = static_cast<std::size_t>(Call::count);
 
 std::string_view name_of(Call call);
 
-/// What happens at the n-th call of a kind, or the n-th allocation.
+/// A place in our own code that asks for memory: the innermost calls that lead to operator new, libraries between them
+/// left out. It depends on what was compiled, and neither on the machine nor on how threads take turns.
+struct Site {
+  std::uint64_t calls = 0;       ///< a hash of kSiteDepth return addresses
+  const void* caller = nullptr;  ///< of operator new
+};
+inline constexpr std::size_t kSiteDepth = 3;
+
+/// What happens at the n-th call of a kind, or at the first allocation of a site.
 struct Plan {
-  enum class Action { nothing, fail, signal, shorten, refuse_memory };
+  enum class Action { nothing, fail, signal, shorten, list_sites, refuse_memory };
   Action action = Action::nothing;
   Call call = Call::count;
   std::uint64_t nth = 0;  ///< counted from 0
+  Site site = {};         ///< of `refuse_memory`
   int error = 0;          ///< of `fail`: errno
   int signal = 0;         ///< of `signal`: raised before the call, which is made if the process lives on
   int times = 1;          ///< how often it is raised
@@ -58,12 +68,17 @@ struct Traced {
 /// What a run did; in memory that parent and child share.
 struct Record {
   std::array<std::atomic<std::uint64_t>, kCalls> calls;
-  std::atomic<std::uint64_t> allocations;  ///< that our own code asked for
+  std::atomic<std::uint64_t> allocations;  ///< that our own code asked for, where sites are listed
   std::atomic<bool> fired;
-  std::array<std::atomic<void*>, 16> stack;  ///< of the allocation that was refused
+  std::array<std::atomic<void*>, 16> stack;                        ///< of the allocation that was refused
+  std::array<std::atomic<std::uint64_t>, 1 << 15> sites;           ///< a hash table: `calls` of each, 0 where is none
+  std::array<std::atomic<const void*>, 1 << 15> callers_of_sites;  ///< in the same places
   std::atomic<std::size_t> traced;
   std::array<Traced, 4096> trace;
 };
+
+/// The sites of a run that listed them. Throws std::runtime_error if there were too many.
+std::vector<Site> sites_of(const Record& record);
 
 /// Memory that processes forked from now on share with this one, all zero.
 Record& shared_record();

@@ -44,7 +44,7 @@ void build_embedding_graph(const Builder& b, const ModelConfig& config) {
   const Value is_visual = g.emit(s, "Or", {is_image, is_video}, DataType::boolean);
   const Value places = g.emit(s, "NonZero", {is_visual}, DataType::int64);  // [2, tokens]
   const Value indices =
-      g.emit(s, "Transpose", {places}, DataType::int64, {{"perm", std::vector<std::int64_t>{1, 0}}});  // [tokens, 2]
+      g.emit(s, "Transpose", {places}, DataType::int64, Attributes().set("perm", {1, 0}));  // [tokens, 2]
   const Value filled = g.emit(s, "ScatterND", {wide, indices, features}, wide.type);
   g.output(contract::kInputsEmbeds, filled, {contract::kBatch, contract::kSequence, width});
 }

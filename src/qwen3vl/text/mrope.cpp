@@ -22,7 +22,7 @@ RotaryTable table_of(Graph& g, const Scope& s, const TextConfig& cfg, const Valu
 
 /// Token (b, s) of a batch finds its row at b · sequence + s. `tokens` is any [batch, sequence] value.
 Value row_ids(Graph& g, const Scope& s, const Value& batch_and_sequence) {
-  const Value count = g.emit(s, "ReduceProd", {batch_and_sequence}, DataType::int64, {{"keepdims", std::int64_t{0}}});
+  const Value count = g.emit(s, "ReduceProd", {batch_and_sequence}, DataType::int64, Attributes().set("keepdims", 0));
   return reshape(g, s, range(g, s, count), batch_and_sequence);
 }
 
@@ -43,7 +43,7 @@ RotaryTable mrope_table(Graph& g, const Scope& s, const TextConfig& cfg, const V
   const Value first = subtract(g, s, total, gather(g, s / "shape", shape, g.scalar(2)));
   const Value clamped = minimum(g, s, position_ids, range(g, s, first, total));
   const Value chosen = gather(g, s, clamped, g.integers(axis_of_frequency(cfg)), 0);  // [head_dim / 2, batch, sequence]
-  const Value last = g.emit(s, "Transpose", {chosen}, DataType::int64, {{"perm", std::vector<std::int64_t>{1, 2, 0}}});
+  const Value last = g.emit(s, "Transpose", {chosen}, DataType::int64, Attributes().set("perm", {1, 2, 0}));
   RotaryTable table = table_of(g, s, cfg, last, type);
   table.row_ids = row_ids(g, s / "row_ids", slice(g, s / "shape", shape, g.integers({1}), g.integers({3}), 0));
   return table;

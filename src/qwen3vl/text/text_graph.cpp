@@ -34,7 +34,7 @@ Value last_places(Graph& g, const Scope& s, const Value& attended, const Value& 
 
 /// x [batch, sequence, H] at `places` [batch, 1, 1] → [batch, 1, H].
 Value pick(Graph& g, const Scope& s, const Value& x, const Value& places) {
-  return g.emit(s, "GatherND", {x, places}, x.type, {{"batch_dims", std::int64_t{1}}});
+  return g.emit(s, "GatherND", {x, places}, x.type, Attributes().set("batch_dims", 1));
 }
 
 }  // namespace
@@ -63,7 +63,7 @@ void build_text_graph(const Builder& b, const ModelConfig& config, const TextOpt
   }
 
   const Value attended = g.emit(s / "attended", "ReduceSum", {mask, g.integers({1})}, DataType::int64,
-                                {{"keepdims", std::int64_t{0}}});  // [batch]
+                                Attributes().set("keepdims", 0));  // [batch]
   Step step{.rotary = options.embeddings_inside ? rope_table(g, s / "rotary_emb", cfg, positions, type)
                                                 : mrope_table(g, s / "rotary_emb", cfg, positions, mask, type),
             .lengths = sequence_lengths(g, s / "lengths", attended, mask),

@@ -141,8 +141,8 @@ void build_vision_graph(const Builder& b, const ModelConfig& config) {
   const Value none = g.emit(s / "no_features", "SequenceConstruct", {g.floats("no_features", {0, width}, {})}, type);
   const Value images = dimension(g, s / "num_images", grids, 0);
   const auto loop = g.emit_many(s / "images", "Loop", {images, Value{}, g.integers({0}), none}, {DataType::int64, type},
-                                {{"body", body}});
-  const Value joined = g.emit(s, "ConcatFromSequence", {loop[1]}, type, {{"axis", std::int64_t{0}}});
+                                Attributes().set("body", body));
+  const Value joined = g.emit(s, "ConcatFromSequence", {loop[1]}, type, Attributes().set("axis", 0));
   g.output(contract::kImageFeatures, joined, {contract::kNumTokens, width});
 }
 
