@@ -87,6 +87,14 @@ TEST_F(Determinism, BytesDoNotDependOnTheThreadsOrTheFolder) {
   }
 }
 
+/// What must be equal on every machine: all but the versions of the libraries that the manifest names.
+std::string without_versions(const std::string& name, const std::string& bytes) {
+  if (name != "manifest.json") return bytes;
+  nlohmann::ordered_json manifest = nlohmann::ordered_json::parse(bytes);
+  manifest.erase("versions");
+  return manifest.dump(2);
+}
+
 /// The digests were recorded once, in an optimised build on a machine with AVX-512: other machines and other builds
 /// must come to the same. Where bytes change on purpose, the new digests go into the file.
 TEST_F(Determinism, BytesAreThoseThatWereRecorded) {
@@ -95,7 +103,7 @@ TEST_F(Determinism, BytesAreThoseThatWereRecorded) {
   json found = json::object();
   for (const auto& [recipe, request] : kRecipes)
     for (const auto& [name, bytes] : exported(data / "tiny-a/checkpoint", recipe, 2))
-      if (name.ends_with("data") || name.ends_with(".onnx")) found[recipe][name] = sha256_of(bytes);
+      found[recipe][name] = sha256_of(without_versions(name, bytes));
   EXPECT_TRUE(found == recorded) << found.dump(2);
 }
 
