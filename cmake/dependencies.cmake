@@ -25,10 +25,10 @@ target_link_libraries(q3vl_torch INTERFACE q3vl_torch_headers ${TORCH_CPU_LIBRAR
 find_path(ONNX_INCLUDE_DIR onnx/onnx_pb.h REQUIRED)
 find_library(ONNX_LIBRARY onnx REQUIRED)
 find_library(ONNX_PROTO_LIBRARY onnx_proto REQUIRED)
-add_library(q3vl_onnx INTERFACE)
-target_include_directories(q3vl_onnx SYSTEM INTERFACE ${ONNX_INCLUDE_DIR})
-target_compile_definitions(q3vl_onnx INTERFACE ONNX_ML=1 ONNX_NAMESPACE=onnx)
-target_link_libraries(q3vl_onnx INTERFACE ${ONNX_LIBRARY} ${ONNX_PROTO_LIBRARY} protobuf::libprotobuf)
+add_library(q3vl_libonnx INTERFACE)
+target_include_directories(q3vl_libonnx SYSTEM INTERFACE ${ONNX_INCLUDE_DIR})
+target_compile_definitions(q3vl_libonnx INTERFACE ONNX_ML=1 ONNX_NAMESPACE=onnx)
+target_link_libraries(q3vl_libonnx INTERFACE ${ONNX_LIBRARY} ${ONNX_PROTO_LIBRARY} protobuf::libprotobuf)
 
 # ONNX Runtime's headers. The library itself is opened at run time, by the commands that run packages.
 find_path(Q3VL_ORT_HEADERS onnxruntime_c_api.h

@@ -13,13 +13,18 @@ set(Q3VL_COMMON_HEADERS <nlohmann/json.hpp> <fmt/format.h> <fmt/ranges.h> <algor
 set(CMAKE_UNITY_BUILD_BATCH_SIZE 8)
 
 # Modules that handle memory themselves: all checks of the sanitizers are made there.
-set(Q3VL_FULLY_CHECKED base calibration checkpoint image kernels quant runtime serialize tensors tokenizer)
+set(Q3VL_FULLY_CHECKED base calibration checkpoint image kernels quant runtime data onnx tensors tokenizer)
 
 function(q3vl_module name)
   cmake_parse_arguments(M "" "" "USES;LIBRARIES;PRIVATE_LIBRARIES;SOURCES" ${ARGN})
   set(face ${CMAKE_BINARY_DIR}/faces/${name})
   file(MAKE_DIRECTORY ${face})
   file(CREATE_LINK ${CMAKE_SOURCE_DIR}/src/${name} ${face}/${name} SYMBOLIC)
+  if(NOT M_SOURCES)  # headers alone
+    add_library(q3vl_${name} INTERFACE)
+    target_include_directories(q3vl_${name} INTERFACE ${face})
+    return()
+  endif()
   list(TRANSFORM M_SOURCES PREPEND ${CMAKE_SOURCE_DIR}/src/${name}/)
   add_library(q3vl_${name} STATIC ${M_SOURCES})
   # They are the parts of a shared library, whose calls of itself nobody else takes over: those may be inlined.

@@ -28,7 +28,7 @@
 #include "support/test_data.h"
 #include "torch_backend/feedback_factors.h"
 #include "torch_backend/prompt_features.h"
-#include "verify/package_weights.h"
+#include "weights/weight_rows.h"
 
 namespace q3vl {
 namespace {

@@ -11,8 +11,8 @@
 
 #include "base/sha256.h"
 #include "checkpoint/checkpoint_writing.h"
-#include "serialize/data_writer.h"
-#include "serialize/weight_check.h"
+#include "data/data_writer.h"
+#include "data/weight_check.h"
 #include "support/refusal.h"
 #include "support/temporary_folder.h"
 
@@ -93,10 +93,9 @@ class MemoryBlock : public WeightBlock {
  public:
   explicit MemoryBlock(TestCheckpoint& from) : from_(from) {}
 
-  void read(const Checkpoint& /*checkpoint*/, const TensorInfo& tensor, std::int64_t row_elements, std::int64_t begin,
-            std::int64_t end) override {
-    const Bytes& all = from_.bytes(tensor.name);
-    rows_.assign(all.begin() + begin * row_elements * 2, all.begin() + end * row_elements * 2);
+  void read(const WeightRows& weight, std::int64_t begin, std::int64_t end) override {
+    const Bytes& all = from_.bytes(weight.name());
+    rows_.assign(all.begin() + begin * weight.columns() * 2, all.begin() + end * weight.columns() * 2);
   }
   std::span<const std::byte> stored() const override { return rows_; }
 
@@ -225,9 +224,8 @@ TEST_F(DataWriterTest, CountsWhatIsNotFinite) {
 TEST_F(DataWriterTest, PassesAFailedReadOn) {
   class FailingBlock : public WeightBlock {
    public:
-    void read(const Checkpoint& /*checkpoint*/, const TensorInfo& tensor, std::int64_t /*row_elements*/,
-              std::int64_t begin, std::int64_t /*end*/) override {
-      throw Error(ErrorKind::bad_input, tensor.name + " fails at " + std::to_string(begin));
+    void read(const WeightRows& weight, std::int64_t begin, std::int64_t /*end*/) override {
+      throw Error(ErrorKind::bad_input, weight.name() + " fails at " + std::to_string(begin));
     }
     std::span<const std::byte> stored() const override { return {}; }
   };

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "package/genai_contract.h"
+#include "package/genai/contract.h"
 
 namespace {
 

@@ -7,11 +7,11 @@
 #include <random>
 
 #include "base/file.h"
+#include "data/data_layout.h"
+#include "onnx/onnx_model.h"
 #include "ops/integer_product.h"
 #include "quant/encoder.h"
 #include "runtime/session.h"
-#include "serialize/data_layout.h"
-#include "serialize/onnx_model.h"
 #include "support/temporary_folder.h"
 
 namespace q3vl {

@@ -6,10 +6,10 @@
 #include <cmath>
 #include <random>
 
-#include "ops/cache_scales.h"
+#include "data/data_layout.h"
+#include "onnx/onnx_model.h"
+#include "qwen3vl/kv_cache/cache_scales.h"
 #include "runtime/session.h"
-#include "serialize/data_layout.h"
-#include "serialize/onnx_model.h"
 #include "support/temporary_folder.h"
 
 namespace q3vl {
@@ -144,8 +144,8 @@ TEST_P(Int8Attention, IsThatOverTheValuesThatTheCacheStandsFor) {
   const Value last = g.input("last", DataType::int32, {1});
   const Value length = g.input("total", DataType::int32, {});
   const Shape by_channel = {1, kKvHeads, 1, kSize};
-  const KeyValue scales = {g.floats("key_scales", by_channel, keys.scales),
-                           g.floats("value_scales", by_channel, values.scales)};
+  const KeyValue scales = {g.floats("key_scales", by_channel, keys.scales, DataType::float32),
+                           g.floats("value_scales", by_channel, values.scales, DataType::float32)};
   const auto [out, present] = grouped_query_attention(g, Scope("a"), q, k, v, before, {last, length}, kGrouped, scales);
   g.output("out", out, {1, fresh, kHeads * kSize});
   g.output("key", present.key, {1, kKvHeads, total, kSize});
@@ -177,7 +177,8 @@ std::vector<float> found_key_scales(const std::vector<float>& gain) {
   const Value unused = g.input("unused", DataType::float32, {1});
   WeightRequests requests([](const std::string&) { return std::nullopt; }, [](const WeightUse&) { return Encoding{}; });
   const Builder b{g, requests, target_profile("cpu")};
-  g.output("scales", key_scales(b, Scope("k"), g.floats("gain", {kSize}, gain), kGrouped), {1, kKvHeads, 1, kSize});
+  g.output("scales", key_scales(b, Scope("k"), g.floats("gain", {kSize}, gain, DataType::float32), kGrouped),
+           {1, kKvHeads, 1, kSize});
   g.output("same", g.emit(Scope("same"), "Identity", {unused}, DataType::float32), {1});
   const NamedTensors found = run(g, {{"unused", HostTensor::of<float>({1}, std::vector{0.0F})}});
   const std::span<const float> scales = found.at("scales").values<float>();

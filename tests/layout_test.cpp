@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
-#include "package/transformers_js_contract.h"
-#include "serialize/data_layout.h"
+#include "data/data_layout.h"
+#include "package/transformers_js/contract.h"
 #include "support/command_line_test.h"
 #include "support/refusal.h"
 

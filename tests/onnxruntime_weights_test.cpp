@@ -8,13 +8,13 @@
 #include <random>
 
 #include "base/file.h"
+#include "data/data_layout.h"
+#include "onnx/onnx_model.h"
 #include "ops/embedding_lookup.h"
 #include "ops/linear.h"
 #include "quant/encoder.h"
 #include "quant/quantizer.h"
 #include "runtime/session.h"
-#include "serialize/data_layout.h"
-#include "serialize/onnx_model.h"
 #include "support/temporary_folder.h"
 
 namespace q3vl {

@@ -11,10 +11,10 @@
 
 #include "base/half.h"
 #include "checkpoint/checkpoint.h"
+#include "onnx/model_summary.h"
 #include "reference/model.h"
 #include "reference/vision.h"
 #include "runtime/pipeline.h"
-#include "serialize/model_summary.h"
 #include "support/command.h"
 #include "support/odd_model.h"
 #include "support/temporary_folder.h"

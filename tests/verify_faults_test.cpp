@@ -15,9 +15,9 @@
 #include <set>
 
 #include "checkpoint/checkpoint.h"
-#include "pipeline/package_plan.h"
-#include "serialize/model_differences.h"
-#include "serialize/weight_check.h"
+#include "data/weight_check.h"
+#include "onnx/model_differences.h"
+#include "pipeline/make_plan.h"
 #include "support/verified_packages.h"
 #include "tensors/torch_weight_block.h"
 

@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "base/host_tensor.h"
-#include "checkpoint/weight_block.h"
 #include "config/model_config.h"
 #include "prompt/prompt.h"
+#include "weights/weight_block.h"
 
 namespace q3vl {
 

@@ -2,17 +2,15 @@
 
 #include <fmt/format.h>
 
-#include <string_view>
-#include <utility>
+#include "quant/role.h"
 
 namespace q3vl {
 
 std::string calibration_site(const std::string& weight) {
-  for (const auto& [reader, first] :
-       {std::pair<std::string_view, std::string_view>{".self_attn.k_proj.weight", ".self_attn.q_proj.weight"},
-        {".self_attn.v_proj.weight", ".self_attn.q_proj.weight"},
-        {".mlp.up_proj.weight", ".mlp.gate_proj.weight"}})
-    if (weight.ends_with(reader)) return weight.substr(0, weight.size() - reader.size()).append(first);
+  const auto ending = [](Role role) { return fmt::format(".{}.weight", row_of(role).module); };
+  for (const RoleRow& row : roles())
+    if (row.reads_input_of && weight.ends_with(ending(row.role)))
+      return weight.substr(0, weight.size() - ending(row.role).size()) + ending(*row.reads_input_of);
   return weight;
 }
 

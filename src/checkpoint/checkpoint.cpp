@@ -9,14 +9,13 @@
 #include "checkpoint/checkpoint_writing.h"
 #include "checkpoint/safetensors_header.h"
 #include "checkpoint/shard_index.h"
+#include "contract/file_names.h"
 #include "qwen3vl_export/error.h"
 
 namespace q3vl {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr const char* kSingleFile = "model.safetensors";
 
 /// Empty after a fault.
 WeightMap read_index(const fs::path& path, const Checkpoint::FaultHandler& fault) {
@@ -90,13 +89,13 @@ Checkpoint Checkpoint::open(const fs::path& folder, const FaultHandler& fault) {
                 fmt::format("{}: is not a folder; expected a checkpoint folder with config.json and *.safetensors",
                             folder.string()));
   const fs::path index = folder / kIndexFile;
-  const fs::path single = folder / kSingleFile;
+  const fs::path single = folder / kWeightsFile;
   const WeightMap listed = path_exists(index) ? read_index(index, fault) : WeightMap{};
   const bool sharded = !listed.empty();
   std::set<std::string> names;
   for (const auto& [tensor, shard] : listed) names.insert(shard);
-  if (!sharded && path_exists(single)) names.insert(kSingleFile);
-  if (sharded && path_exists(single) && !names.contains(kSingleFile))
+  if (!sharded && path_exists(single)) names.insert(kWeightsFile);
+  if (sharded && path_exists(single) && !names.contains(kWeightsFile))
     fault(
         fmt::format("{}: lies beside {}, which does not name it; Hugging Face would read the one, and the index names "
                     "others; remove what does not belong there",

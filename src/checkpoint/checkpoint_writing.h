@@ -12,9 +12,6 @@
 
 namespace q3vl {
 
-/// The index of a checkpoint of several shards.
-inline constexpr const char* kIndexFile = "model.safetensors.index.json";
-
 /// What stands before the tensors' bytes: the length and the header, padded with spaces to a multiple of 8 bytes as the
 /// reference writer does. `entries` must be in the order of their bytes.
 std::string safetensors_header(const std::vector<SafetensorsEntry>& entries,

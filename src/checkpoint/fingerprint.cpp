@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "base/sha256.h"
+#include "contract/file_names.h"
 
 namespace q3vl {
 namespace {
@@ -23,7 +24,7 @@ std::string header_bytes(const File& shard) {
 }  // namespace
 
 CheckpointFingerprint fingerprint(const Checkpoint& checkpoint) {
-  const std::string config = read_text_file(checkpoint.folder() / "config.json");
+  const std::string config = read_text_file(checkpoint.folder() / kConfigFile);
   CheckpointFingerprint result{.config_bytes = config.size(), .config_sha256 = sha256_of(config), .shards = {}};
   for (const File& shard : checkpoint.shards())
     result.shards.push_back({shard.path().filename().string(), shard.size(), sha256_of(header_bytes(shard))});

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/file.h"
+#include "contract/file_names.h"
 
 namespace q3vl {
 
@@ -38,7 +39,7 @@ GenerationConfig parse_generation_config(const Json& document, const std::string
 }
 
 GenerationConfig read_generation_config(const std::filesystem::path& checkpoint, const ModelConfig& model) {
-  const auto path = checkpoint / "generation_config.json";
+  const auto path = checkpoint / kGenerationConfigFile;
   return parse_generation_config(path_exists(path) ? read_json_file(path) : Json::object(), path.string(), model);
 }
 

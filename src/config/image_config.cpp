@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/file.h"
+#include "contract/file_names.h"
 
 namespace q3vl {
 namespace {
@@ -76,12 +77,12 @@ ImageConfig parse_image_config(const JsonObject& root, const VisionConfig& visio
 }
 
 ImageConfig read_image_config(const std::filesystem::path& checkpoint, const VisionConfig& vision) {
-  const auto own = checkpoint / "preprocessor_config.json";
+  const auto own = checkpoint / kPreprocessorFile;
   if (path_exists(own)) {
     const Json document = read_json_file(own);
     return parse_image_config(JsonObject(document, own.string()), vision);
   }
-  const auto nested = checkpoint / "processor_config.json";
+  const auto nested = checkpoint / kProcessorFile;
   if (!path_exists(nested))
     throw Error(ErrorKind::bad_input, fmt::format("{}: is missing, and so is processor_config.json; without the image "
                                                   "settings no client can prepare a picture",
@@ -95,11 +96,11 @@ std::optional<PixelLimits> read_video_limits(const std::filesystem::path& folder
     if (!settings.has("size") && !settings.has("min_pixels")) return std::nullopt;
     return read_limits(settings, limit_keys(settings));
   };
-  if (const auto own = folder / "video_preprocessor_config.json"; path_exists(own)) {
+  if (const auto own = folder / kVideoPreprocessorFile; path_exists(own)) {
     const Json document = read_json_file(own);
     return limits_in(JsonObject(document, own.string()));
   }
-  const auto nested = folder / "processor_config.json";
+  const auto nested = folder / kProcessorFile;
   if (!path_exists(nested)) return std::nullopt;
   const Json document = read_json_file(nested);
   const JsonObject root(document, nested.string());

@@ -7,6 +7,8 @@
 #include <numeric>
 #include <set>
 
+#include "contract/file_names.h"
+
 namespace q3vl {
 namespace {
 
@@ -306,7 +308,7 @@ ModelConfig parse_model_config(const Json& document, const std::string& origin) 
 }
 
 ModelConfig read_model_config(const std::filesystem::path& checkpoint) {
-  const auto path = checkpoint / "config.json";
+  const auto path = checkpoint / kConfigFile;
   return parse_model_config(read_json_file(path), path.string());
 }
 

@@ -4,8 +4,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cstring>
 
+#include "base/host_tensor.h"
 #include "qwen3vl_export/error.h"
 
 namespace q3vl {
@@ -51,10 +51,11 @@ void Graph::output(const std::string& name, const Value& value, Dims dims) {
   if (final_name != name)
     throw Error(ErrorKind::internal, fmt::format("graph {}: the output name {} is taken", name_, name));
   bool produced = false;
-  for (Node& node : nodes_) {
-    produced = produced || std::find(node.outputs.begin(), node.outputs.end(), value.name) != node.outputs.end();
-    std::replace(node.outputs.begin(), node.outputs.end(), value.name, name);
-    std::replace(node.inputs.begin(), node.inputs.end(), value.name, name);
+  for (const std::size_t index : nodes_with_[value.name]) {
+    Node& node = nodes_[index];
+    produced = produced || std::ranges::find(node.outputs, value.name) != node.outputs.end();
+    std::ranges::replace(node.outputs, value.name, name);
+    std::ranges::replace(node.inputs, value.name, name);
   }
   if (!produced) throw Error(ErrorKind::internal, fmt::format("graph {}: no node makes the output {}", name_, name));
   outputs_.push_back({name, value.type, std::move(dims)});
@@ -80,6 +81,9 @@ std::vector<Value> Graph::emit_some(const Scope& scope, std::string_view op_type
     outputs.push_back({wanted[i] ? unique(fmt::format("{}/output_{}", node.name, i)) : "", types[i]});
     node.outputs.push_back(outputs.back().name);
   }
+  for (const auto* names : {&node.inputs, &node.outputs})
+    for (const std::string& value : *names)
+      if (!value.empty()) nodes_with_[value].push_back(nodes_.size());
   nodes_.push_back(std::move(node));
   return outputs;
 }
@@ -97,11 +101,12 @@ Value Graph::emit(const Scope& scope, std::string_view op_type, const std::vecto
 
 Value Graph::constant(std::string name, DataType type, Shape shape, std::vector<std::byte> bytes) {
   auto& all = root_->constants_;
-  const auto same = std::find_if(all.begin(), all.end(), [&](const Constant& c) {
-    return c.name == name && c.type == type && c.shape == shape && c.bytes == bytes;
-  });
-  if (same != all.end()) return {same->name, type};
+  if (const auto known = root_->constant_places_.find(name); known != root_->constant_places_.end()) {
+    const Constant& same = all[known->second];
+    if (same.type == type && same.shape == shape && same.bytes == bytes) return {same.name, type};
+  }
   all.push_back({unique(name), type, std::move(shape), std::move(bytes)});
+  root_->constant_places_.try_emplace(all.back().name, all.size() - 1);
   return {all.back().name, type};
 }
 
@@ -116,13 +121,14 @@ Value Graph::scalar(std::int64_t value) {
                   bytes_of(std::span<const std::int64_t>(&value, 1)));
 }
 
-Value Graph::floats(const std::string& name, Shape shape, std::span<const float> values) {
-  return constant(name, DataType::float32, std::move(shape), bytes_of(values));
+Value Graph::floats(const std::string& name, Shape shape, std::span<const float> values, DataType type) {
+  HostTensor tensor = HostTensor::of(std::move(shape), values).to(type);
+  return constant(name, type, std::move(tensor.shape), std::move(tensor.bytes));
 }
 
-Value Graph::float_scalar(float value) {
-  return constant(fmt::format("constant/{:.9g}f", value), DataType::float32, {},
-                  bytes_of(std::span<const float>(&value, 1)));
+Value Graph::float_scalar(float value, DataType type) {
+  const std::string suffix = type == DataType::float32 ? "f" : fmt::format(" {}", name_of(type));
+  return floats(fmt::format("constant/{:.9g}{}", value, suffix), {}, std::span<const float>(&value, 1), type);
 }
 
 Value Graph::byte_scalar(std::uint8_t value) {
@@ -130,13 +136,14 @@ Value Graph::byte_scalar(std::uint8_t value) {
 }
 
 Value Graph::weight(const std::string& name, DataType type, Shape shape, const std::string& blob) {
-  for (const WeightInitializer& known : root_->weights_) {
-    if (known.name != name) continue;
+  if (const auto place = root_->weight_places_.find(name); place != root_->weight_places_.end()) {
+    const WeightInitializer& known = root_->weights_[place->second];
     if (known.blob != blob || known.type != type || known.shape != shape)
       throw Error(ErrorKind::internal,
                   fmt::format("graph {}: the initializer {} is made in two ways", root_->name_, name));
     return {name, type};
   }
+  root_->weight_places_.emplace(name, root_->weights_.size());
   root_->weights_.push_back({unique(name), type, std::move(shape), blob});
   return {name, type};
 }

@@ -12,6 +12,7 @@
 #include <concepts>
 #include <cstdint>
 #include <initializer_list>
+#include <map>
 #include <memory>
 #include <set>
 #include <span>
@@ -154,8 +155,9 @@ class Graph {
   /// An int64 constant; equal ones are shared. A scalar is given by `scalar`.
   Value integers(std::vector<std::int64_t> values);
   Value scalar(std::int64_t value);
-  Value floats(const std::string& name, Shape shape, std::span<const float> values);
-  Value float_scalar(float value);
+  /// A constant of `type`, one of float32, float16 and bfloat16, to which `values` are rounded.
+  Value floats(const std::string& name, Shape shape, std::span<const float> values, DataType type);
+  Value float_scalar(float value, DataType type);
   Value byte_scalar(std::uint8_t value);
 
   /// A weight, or a part of one. The same name again must mean the same blob and gives the same value.
@@ -184,6 +186,9 @@ class Graph {
   std::vector<Constant> constants_;  // of the root only, as are the two below
   std::vector<WeightInitializer> weights_;
   std::set<std::string> names_;
+  std::map<std::string, std::vector<std::size_t>> nodes_with_;  // value → nodes of this graph that make or read it
+  std::map<std::string, std::size_t> constant_places_;          // of the root only, in constants_; so is
+  std::map<std::string, std::size_t> weight_places_;            // in weights_
 };
 
 }  // namespace q3vl

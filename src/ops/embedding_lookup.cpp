@@ -67,7 +67,7 @@ Value embedding_lookup(const Builder& b, const Scope& s, const Scope& weight, co
   const WeightRequest& request = b.weights.request(weight.path(), {rows, width}, Role::embedding);
   if (!request.encoding.quantized()) {
     const Value found = gather(g, s, weight_part(b, request, 0, {rows, width}), input_ids);
-    return found.type == b.target.compute_type ? found : cast(g, s, found, b.target.compute_type);
+    return as_type(g, s, found, b.target.compute_type);
   }
   // The very bytes that a MatMulNBits of the same matrix reads: a tied lm_head costs nothing twice.
   const auto row_bytes = static_cast<std::int64_t>(request.parts[0].row_bytes);

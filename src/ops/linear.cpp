@@ -5,7 +5,7 @@
 
 namespace q3vl {
 
-const IntegerRows& LinearInput::integers() {
+const QuantizedRows& LinearInput::integers() {
   if (!integers_) {
     const Value rows = graph_.emit(scope_, "Flatten", {x_}, x_.type, Attributes().set("axis", 2));
     integers_ = to_integers(graph_, scope_, rows);

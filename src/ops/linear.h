@@ -19,7 +19,7 @@ class LinearInput {
   const std::string& balanced_by() const { return balanced_by_; }
 
   /// [batch · sequence, width].
-  const IntegerRows& integers();
+  const QuantizedRows& integers();
 
   /// rows [batch · sequence, width] → [batch, sequence, width].
   Value unflatten(const Scope& s, const Value& rows, std::int64_t width);
@@ -29,7 +29,7 @@ class LinearInput {
   Scope scope_;
   Value x_;
   std::string balanced_by_;
-  std::optional<IntegerRows> integers_;
+  std::optional<QuantizedRows> integers_;
   std::map<std::int64_t, Value> shapes_;  ///< [batch, sequence, width] as int64 vectors, by width
 };
 

@@ -15,7 +15,7 @@ class Balanced {
     const auto square = [&](const Value& x) { return multiply(graph_, scope_, x, x); };
     const auto root = [&](const Value& x) { return graph_.emit(scope_, "Sqrt", {x}, x.type); };
     const Value size = bias ? add(graph_, scope_, square(gain), square(*bias)) : square(gain);
-    factors_ = maximum(graph_, scope_, root(root(size)), graph_.float_scalar(kLeastBalance));
+    factors_ = maximum(graph_, scope_, root(root(size)), graph_.float_scalar(kLeastBalance, size.type));
   }
 
   Value operator()(const Value& vector) const { return divide(graph_, scope_, vector, factors_); }

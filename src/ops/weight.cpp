@@ -16,9 +16,8 @@ Value weight_part(const Builder& b, const WeightRequest& request, std::size_t pa
 }
 
 Value as_compute_type(const Builder& b, const Scope& path, const Value& weight) {
-  if (weight.type == b.target.compute_type) return weight;
   // In the outermost graph: a Cast inside a loop's body would not be folded away.
-  return cast(b.graph.root(), path, weight, b.target.compute_type);
+  return as_type(b.graph.root(), path, weight, b.target.compute_type);
 }
 
 std::vector<Value> quantized_parts(const Builder& b, const Scope& path, const WeightRequest& request,

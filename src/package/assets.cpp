@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/sha256.h"
+#include "contract/file_names.h"
 
 namespace q3vl {
 namespace {
@@ -21,19 +22,19 @@ struct Known {
 };
 
 constexpr std::array kKnown = {
-    Known{"tokenizer.json", "tokenizer", AssetUse::text},
-    Known{"tokenizer_config.json", "tokenizer settings", AssetUse::text},
-    Known{"vocab.json", "tokenizer vocabulary", AssetUse::text},
-    Known{"merges.txt", "tokenizer merges", AssetUse::text},
-    Known{"added_tokens.json", "tokenizer's added tokens", AssetUse::text},
-    Known{"special_tokens_map.json", "tokenizer's special tokens", AssetUse::text},
+    Known{kTokenizerFile, "tokenizer", AssetUse::text},
+    Known{kTokenizerConfigFile, "tokenizer settings", AssetUse::text},
+    Known{kVocabularyFile, "tokenizer vocabulary", AssetUse::text},
+    Known{kMergesFile, "tokenizer merges", AssetUse::text},
+    Known{kAddedTokensFile, "tokenizer's added tokens", AssetUse::text},
+    Known{kSpecialTokensFile, "tokenizer's special tokens", AssetUse::text},
     Known{"chat_template.jinja", "chat template", AssetUse::text},
     Known{"chat_template.json", "chat template", AssetUse::text},
-    Known{"generation_config.json", "sampling settings", AssetUse::text},
-    Known{"config.json", "the model's config", AssetUse::model},
-    Known{"preprocessor_config.json", "image settings", AssetUse::pictures},
-    Known{"processor_config.json", "processor settings", AssetUse::pictures},
-    Known{"video_preprocessor_config.json", "video settings", AssetUse::pictures},
+    Known{kGenerationConfigFile, "sampling settings", AssetUse::text},
+    Known{kConfigFile, "the model's config", AssetUse::model},
+    Known{kPreprocessorFile, "image settings", AssetUse::pictures},
+    Known{kProcessorFile, "processor settings", AssetUse::pictures},
+    Known{kVideoPreprocessorFile, "video settings", AssetUse::pictures},
 };
 
 /// The files that `checkpoint` has of the uses that `wanted` is true for.
@@ -52,10 +53,10 @@ std::vector<Asset> existing(const fs::path& checkpoint, const std::function<bool
 }  // namespace
 
 std::vector<Asset> assets(const fs::path& checkpoint, bool pictures) {
-  for (const char* name : {"tokenizer.json", "tokenizer_config.json"})
+  for (const char* name : {kTokenizerFile, kTokenizerConfigFile})
     if (!path_exists(checkpoint / name)) missing(checkpoint / name, "no client could read or write text without it");
   if (!path_exists(checkpoint / "chat_template.jinja") && !path_exists(checkpoint / "chat_template.json")) {
-    const fs::path path = checkpoint / "tokenizer_config.json";
+    const fs::path path = checkpoint / kTokenizerConfigFile;
     const Json settings = read_json_file(path);
     if (!JsonObject(settings, path.string()).has("chat_template"))
       missing(checkpoint / "chat_template.jinja",

@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "onnx/model_summary.h"
 #include "package/findings.h"
-#include "serialize/model_summary.h"
 
 namespace q3vl {
 

@@ -8,8 +8,9 @@
 #include <filesystem>
 
 #include "base/file.h"
-#include "serialize/onnx_model.h"
-#include "serialize/role_sizes.h"
+#include "contract/file_names.h"
+#include "data/role_sizes.h"
+#include "onnx/onnx_model.h"
 
 namespace q3vl {
 namespace {
@@ -86,7 +87,7 @@ OrderedJson files_of(const ManifestFiles& files) {
 }
 
 OrderedJson source_of(const CheckpointFingerprint& source) {
-  OrderedJson result = {{"config.json", {{"bytes", source.config_bytes}, {"sha256", source.config_sha256}}}};
+  OrderedJson result = {{kConfigFile, {{"bytes", source.config_bytes}, {"sha256", source.config_sha256}}}};
   result["shards"] = OrderedJson::object();
   for (const ShardFingerprint& shard : source.shards)
     result["shards"][shard.file] = {{"bytes", shard.bytes}, {"header_sha256", shard.header_sha256}};
@@ -107,7 +108,7 @@ OrderedJson manifest(const ManifestInputs& inputs) {
   document["recipe_name"] = std::filesystem::path(inputs.recipe.name).stem().string();
   document["recipe"] = inputs.recipe.to_json();
   document["components"] = inputs.components;
-  document["layout"] = name_of(inputs.package_layout);
+  document["layout"] = inputs.package_layout->name;
   if (inputs.max_length > 0) document["max_length"] = inputs.max_length;
   if (inputs.max_pixels > 0) document["max_pixels"] = inputs.max_pixels;
   document["allow_nonfinite"] = inputs.allow_nonfinite;

@@ -8,9 +8,9 @@
 
 #include "base/json.h"
 #include "checkpoint/fingerprint.h"
+#include "data/data_layout.h"
 #include "package/package_layout.h"
 #include "recipe/recipe.h"
-#include "serialize/data_layout.h"
 
 namespace q3vl {
 
@@ -36,7 +36,7 @@ struct ManifestInputs {
   const Recipe& recipe;
   const DataLayout& layout;
   std::vector<std::string> components;
-  PackageLayout package_layout;
+  const PackageLayout* package_layout;
   std::int64_t max_length;  ///< 0 where no genai_config.json is written, as is
   std::int64_t max_pixels;
   bool allow_nonfinite;

@@ -1,34 +1,77 @@
 #include "package/package_layout.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <array>
-#include <utility>
+#include <vector>
 
+#include "package/transformers_js/names.h"
 #include "qwen3vl_export/error.h"
 
 namespace q3vl {
 namespace {
 
-constexpr std::array kLayouts = {std::pair{PackageLayout::genai, "genai"},
-                                 std::pair{PackageLayout::transformers_js, "transformers-js"},
-                                 std::pair{PackageLayout::universal, "universal"}};
-
 /// Of a file that a browser loads into one buffer.
 constexpr std::uint64_t kMostBrowserBytes = 2'000'000'000;
 
+constexpr const char* kGenaiEmbeddingFile = "onnx/embedding.onnx";
+
+using enum GraphKind;
+
+constexpr std::array kUniversalGraphs = {
+    LayoutGraph{vision, transformers_js::kVisionEncoderFile},
+    LayoutGraph{token_embedding, transformers_js::kEmbedTokensFile, {vision}},
+    LayoutGraph{embedding, kGenaiEmbeddingFile, {vision, token_embedding}},
+    LayoutGraph{text, transformers_js::kDecoderFile, {vision, token_embedding, embedding}},
+};
+constexpr std::array kGenaiGraphs = {
+    LayoutGraph{vision, "vision.onnx"},
+    LayoutGraph{embedding, "embedding.onnx", {vision}},
+    LayoutGraph{text, "model.onnx", {vision, embedding}},
+};
+// Only Transformers.js runs in a browser, and it does not read the embedding of onnxruntime-genai.
+constexpr std::array kBrowserGraphs = {
+    LayoutGraph{vision, transformers_js::kVisionEncoderFile},
+    LayoutGraph{token_embedding, transformers_js::kEmbedTokensFile},
+    LayoutGraph{embedding, kGenaiEmbeddingFile, {token_embedding}},
+    LayoutGraph{text, transformers_js::kDecoderFile},
+};
+
+constexpr std::array kForGenai = {&kGenai};
+constexpr std::array kForBoth = {&kGenai, &kTransformersJs};
+
+constexpr std::array kLayouts = {
+    // For onnxruntime-genai and for Transformers.js in Node. Graphs share weights.
+    PackageLayout{.name = "universal", .graphs = kUniversalGraphs, .data_suffix = "_data", .clients = kForBoth},
+    // For onnxruntime-genai alone: every graph beside its config.
+    PackageLayout{.name = "genai", .graphs = kGenaiGraphs, .data_suffix = ".data", .clients = kForGenai},
+    // For browsers, and for onnxruntime-genai. Each graph that a browser loads has weights of its own, in files small
+    // enough for it.
+    PackageLayout{.name = "transformers-js",
+                  .graphs = kBrowserGraphs,
+                  .data_suffix = "_data",
+                  .most_data_bytes = kMostBrowserBytes,
+                  .in_browser = true,
+                  .clients = kForBoth},
+};
+
 }  // namespace
 
-PackageLayout package_layout(std::string_view name) {
-  for (const auto& [layout, own_name] : kLayouts)
-    if (own_name == name) return layout;
-  throw Error(ErrorKind::usage, fmt::format("--layout is \"{}\", expected universal, genai or transformers-js", name));
+std::span<const PackageLayout> package_layouts() {
+  return kLayouts;
 }
 
-std::string_view name_of(PackageLayout layout) {
-  for (const auto& [known, name] : kLayouts)
-    if (known == layout) return name;
-  throw Error(ErrorKind::internal, "a package layout has no name");
+const PackageLayout& package_layout(std::string_view name) {
+  const auto found = std::ranges::find(kLayouts, name, &PackageLayout::name);
+  if (found != kLayouts.end()) return *found;
+  std::vector<std::string_view> names;
+  for (const PackageLayout& layout : kLayouts) names.push_back(layout.name);
+  const std::string_view last = names.back();
+  names.pop_back();
+  throw Error(ErrorKind::usage,
+              fmt::format("--layout is \"{}\", expected {} or {}", name, fmt::join(names, ", "), last));
 }
 
 std::string_view graph_name(GraphKind kind) {
@@ -45,42 +88,35 @@ std::string_view graph_name(GraphKind kind) {
   throw Error(ErrorKind::internal, "a graph of the package has no name");
 }
 
-const std::vector<GraphKind>& graph_kinds(PackageLayout layout) {
-  static const std::vector<GraphKind> kGenai = {GraphKind::vision, GraphKind::embedding, GraphKind::text};
-  static const std::vector<GraphKind> kBoth = {GraphKind::vision, GraphKind::token_embedding, GraphKind::embedding,
-                                               GraphKind::text};
-  return serves_transformers_js(layout) ? kBoth : kGenai;
-}
-
-std::string graph_file(PackageLayout layout, GraphKind kind) {
-  const bool flat = !serves_transformers_js(layout);
+bool belongs_to(GraphKind kind, const Components& components) {
   switch (kind) {
     case GraphKind::vision:
-      return flat ? "vision.onnx" : "onnx/vision_encoder.onnx";
+      return components.vision;
     case GraphKind::token_embedding:
-      return "onnx/embed_tokens.onnx";
     case GraphKind::embedding:
-      return flat ? "embedding.onnx" : "onnx/embedding.onnx";
+      return components.embedding;
     case GraphKind::text:
-      return flat ? "model.onnx" : "onnx/decoder_model_merged.onnx";
+      return components.text;
   }
-  throw Error(ErrorKind::internal, "a graph of the package has no file");
+  throw Error(ErrorKind::internal, "a graph of the package belongs to no component");
 }
 
-DataFiles data_files(PackageLayout layout, GraphKind kind) {
-  DataFiles files{.name = graph_file(layout, kind), .most_bytes = 0, .takes = {}};
-  files.name += serves_transformers_js(layout) ? "_data" : ".data";
-  if (runs_in_browser(layout)) {
-    files.most_bytes = kMostBrowserBytes;
-    // Only Transformers.js runs in a browser, and it does not read this one.
-    if (kind == GraphKind::embedding) files.takes = {std::string(graph_name(GraphKind::token_embedding))};
-    return files;
-  }
-  for (const GraphKind before : graph_kinds(layout)) {
-    if (before == kind) break;
-    files.takes.emplace_back(graph_name(before));
-  }
+const LayoutGraph& PackageLayout::graph(GraphKind kind) const {
+  const auto found = std::ranges::find(graphs, kind, &LayoutGraph::kind);
+  if (found == graphs.end())
+    throw Error(ErrorKind::internal, fmt::format("the layout {} has no graph {}", name, graph_name(kind)));
+  return *found;
+}
+
+DataFiles PackageLayout::data_files(GraphKind kind) const {
+  DataFiles files{.name = fmt::format("{}{}", graph(kind).file, data_suffix), .most_bytes = most_data_bytes};
+  for (const LayoutGraph& other : graphs)
+    if (graph(kind).takes_weights_of.has(other.kind)) files.takes.emplace_back(graph_name(other.kind));
   return files;
+}
+
+bool PackageLayout::serves(const Client& client) const {
+  return std::ranges::find(clients, &client) != clients.end();
 }
 
 }  // namespace q3vl

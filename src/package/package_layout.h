@@ -1,27 +1,17 @@
-// How a package's folder is laid out: which graphs it has, how their files are named and who reads them.
-//
-// genai:            vision.onnx, embedding.onnx, model.onnx beside the configs, for onnxruntime-genai alone.
-// transformers-js:  the graphs in onnx/, under the names that Transformers.js asks for, and onnxruntime-genai's
-//                   embedding beside them. Each graph has its weights in files of its own, small enough for a browser,
-//                   and is made of what a browser's ONNX Runtime has (docs/decisions/0014-what-a-browser-runs.md).
-// universal:        the same, but graphs share weights, and a graph's weights lie in one file: for onnxruntime-genai
-//                   and for Transformers.js in Node.
+// How a package's folder is laid out: which graphs it has, how their files are named, which of them share weights and
+// who reads them. A layout is one row of package_layout.cpp and nothing else.
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
+#include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
-#include "serialize/data_layout.h"
+#include "data/data_layout.h"
+#include "package/client.h"
 
 namespace q3vl {
-
-enum class PackageLayout { genai, transformers_js, universal };
-
-/// The layout called "genai", "transformers-js" or "universal". Throws Error(usage) for another name.
-PackageLayout package_layout(std::string_view name);
-std::string_view name_of(PackageLayout layout);
 
 enum class GraphKind {
   vision,
@@ -33,26 +23,54 @@ enum class GraphKind {
 /// The graph's name inside its file: one for each kind.
 std::string_view graph_name(GraphKind kind);
 
-/// The graphs that the layout has for vision, embedding and text, in the order in which their weights are placed.
-const std::vector<GraphKind>& graph_kinds(PackageLayout layout);
+/// Whether a graph of this kind is written for `components`.
+bool belongs_to(GraphKind kind, const Components& components);
 
-/// The path of the graph's file in the package.
-/// Source of the names in onnx/: Transformers.js 4.3.1, session names of image-text-to-text models. They have no suffix
-/// for a precision: config.json's transformers.js_config says so to Transformers.js.
-std::string graph_file(PackageLayout layout, GraphKind kind);
+/// A set of kinds: {GraphKind::vision, GraphKind::text}.
+class GraphKinds {
+ public:
+  constexpr GraphKinds() = default;
+  constexpr GraphKinds(std::initializer_list<GraphKind> kinds) {
+    for (const GraphKind kind : kinds) bits_ |= bit(kind);
+  }
+  constexpr bool has(GraphKind kind) const { return (bits_ & bit(kind)) != 0; }
 
-/// The files of the graph's weights, and whose weights it takes.
-DataFiles data_files(PackageLayout layout, GraphKind kind);
+ private:
+  static constexpr unsigned bit(GraphKind kind) { return 1U << static_cast<unsigned>(kind); }
 
-/// Whether the package serves Transformers.js.
-inline bool serves_transformers_js(PackageLayout layout) {
-  return layout != PackageLayout::genai;
-}
+  unsigned bits_ = 0;
+};
 
-/// Whether a browser can load the package: its graphs have files of their own, and only what a browser's ONNX Runtime
-/// runs.
-inline bool runs_in_browser(PackageLayout layout) {
-  return layout == PackageLayout::transformers_js;
-}
+struct LayoutGraph {
+  GraphKind kind;
+  std::string_view file;             ///< its path in the package
+  GraphKinds takes_weights_of = {};  ///< graphs before it; weights that they have lie there alone
+};
+
+struct PackageLayout {
+  std::string_view name;                   ///< as --layout and the manifest say it
+  std::span<const LayoutGraph> graphs;     ///< in the order in which their weights are placed
+  std::string_view data_suffix;            ///< of a graph's data file, behind the graph's file name
+  std::uint64_t most_data_bytes = 0;       ///< of one data file; 0: there is one for a graph, of any size
+  bool in_browser = false;                 ///< graphs are made of what a browser's ONNX Runtime has (decision 14)
+  std::span<const Client* const> clients;  ///< whose files the package has, and whose demands it is checked for
+
+  bool serves(const Client& client) const;
+
+  /// The graph of a kind. Throws Error(internal) if the layout has none.
+  const LayoutGraph& graph(GraphKind kind) const;
+
+  /// The path of a graph's file in the package. Throws as graph() does.
+  std::string file(GraphKind kind) const { return std::string(graph(kind).file); }
+
+  /// The files of a graph's weights, and whose weights it takes. Throws as graph() does.
+  DataFiles data_files(GraphKind kind) const;
+};
+
+/// All layouts. Without --layout the first is taken all of whose clients can run what is written.
+std::span<const PackageLayout> package_layouts();
+
+/// The layout called `name`. Throws Error(usage), listing the known ones.
+const PackageLayout& package_layout(std::string_view name);
 
 }  // namespace q3vl

@@ -8,13 +8,12 @@
 #include <utility>
 #include <vector>
 
-#include "package/genai_config.h"
+#include "contract/file_names.h"
+#include "contract/special_tokens.h"
+#include "package/genai/genai_config.h"
 
 namespace q3vl {
 namespace {
-
-constexpr const char* kTokenizer = "tokenizer.json";
-constexpr const char* kTokenizerConfig = "tokenizer_config.json";
 
 /// A name that no file can have is one of a file that is not there.
 bool is_file(const std::filesystem::path& path) {
@@ -71,14 +70,14 @@ class TokenIds {
     const std::vector<std::int64_t> told = values(key);
     if (std::find(told.begin(), told.end(), *id) != told.end()) return;
     findings_->add(kGenaiConfigFile, fmt::format("model.{} is {}, but {} is {} in {}", key, (*model_)[key].dump(),
-                                                 token, *id, kTokenizer));
+                                                 token, *id, kTokenizerFile));
   }
 
   /// The id of a token that must exist.
   std::optional<std::int64_t> find(const std::string& token) const {
     const auto found = ids_.find(token);
     if (found != ids_.end()) return found->second;
-    findings_->add(kTokenizer, fmt::format("has no added token {}", token));
+    findings_->add(kTokenizerFile, fmt::format("has no added token {}", token));
     return std::nullopt;
   }
 
@@ -111,10 +110,10 @@ bool has_chat_template(const std::filesystem::path& folder, const std::optional<
 void check_special_tokens(const Json& tokenizer, const Json* config, const Json& model, Findings& findings) {
   const TokenIds ids(model, special_tokens(tokenizer), findings);
   if (model.contains("vision")) {
-    ids.expect("<|image_pad|>", "image_token_id");
-    ids.expect("<|video_pad|>", "video_token_id");
-    ids.expect("<|vision_start|>", "vision_start_token_id");
-    ids.find("<|vision_end|>");  // the processor looks for it by its name alone
+    ids.expect(std::string(kImagePad), "image_token_id");
+    ids.expect(std::string(kVideoPad), "video_token_id");
+    ids.expect(std::string(kVisionStart), "vision_start_token_id");
+    ids.find(std::string(kVisionEnd));  // the processor looks for it by its name alone
   }
   if (config == nullptr) return;
   for (const auto& [name, key] : {std::pair{"bos_token", "bos_token_id"}, std::pair{"eos_token", "eos_token_id"},
@@ -123,12 +122,12 @@ void check_special_tokens(const Json& tokenizer, const Json* config, const Json&
 }
 
 void check_tokenizer(const std::filesystem::path& folder, const Json& model, Findings& findings) {
-  const std::optional<Json> tokenizer = read_object(folder, kTokenizer, findings);
-  const std::optional<Json> config = read_object(folder, kTokenizerConfig, findings);
+  const std::optional<Json> tokenizer = read_object(folder, kTokenizerFile, findings);
+  const std::optional<Json> config = read_object(folder, kTokenizerConfigFile, findings);
   if (tokenizer) check_special_tokens(*tokenizer, config ? &*config : nullptr, model, findings);
   if (!has_chat_template(folder, config))
     findings.add(
-        kTokenizerConfig,
+        kTokenizerConfigFile,
         "has no chat_template, and neither has chat_template.jinja nor chat_template.json; expected it in one");
 }
 

@@ -16,11 +16,11 @@
 #include "base/median.h"
 #include "base/parallel.h"
 #include "base/proc_file.h"
+#include "onnx/lone_matrices.h"
+#include "onnx/model_summary.h"
 #include "pipeline/bandwidth.h"
 #include "pipeline/process.h"
 #include "runtime/pipeline.h"
-#include "serialize/lone_matrices.h"
-#include "serialize/model_summary.h"
 
 namespace q3vl {
 namespace {

@@ -6,11 +6,12 @@
 #include <map>
 
 #include "base/parallel.h"
+#include "data/weight_encoder.h"
 #include "kernels/convert.h"
 #include "quant/encoder.h"
 #include "quant/quantizer.h"
 #include "qwen3vl/names.h"
-#include "serialize/weight_encoder.h"
+#include "weights/weight_rows.h"
 
 namespace q3vl {
 namespace {
@@ -19,25 +20,11 @@ namespace {
 constexpr std::int64_t kSampleGroups = 16;
 constexpr std::int64_t kGroupRows = 16;
 
-/// What the error of a matrix counts. Measured on a trained model by quantising one role, or one layer, at a time to
-/// int4: the KL divergence that a matrix causes by the same relative error, in units of a query projection's.
+/// What the error of a matrix counts; measured as the roles' sensitivity is.
 double sensitivity(const WeightUse& use, std::int64_t layer_count) {
-  const double layer = use.layer == 0 ? 8 : 1;
-  switch (use.role) {
-    case Role::lm_head:
-    case Role::embedding:
-      return 8 * static_cast<double>(layer_count);
-    case Role::attention_v:
-    case Role::mlp_down:
-      return 4 * layer;
-    case Role::mlp_gate:
-      return 3 * layer;
-    case Role::attention_o:
-    case Role::mlp_up:
-      return 2 * layer;
-    default:
-      return layer;
-  }
+  constexpr double kFirstLayer = 8;
+  const double place = !in_layers(use.role) ? static_cast<double>(layer_count) : use.layer == 0 ? kFirstLayer : 1;
+  return row_of(use.role).sensitivity * place;
 }
 
 /// What a matrix can become. The first is the smallest, but for rows that are shorter than its blocks.
@@ -71,12 +58,10 @@ std::uint64_t bytes_of(const WeightRequest& request, const Encoding& encoding) {
 }
 
 /// Σ (w − ŵ)² / Σ w² over a sample of rows that begins at `first` and is `rows` long, added to `error` and `size`.
-void measure_rows(const Checkpoint& checkpoint, const WeightRequest& request, const Encoding& encoding,
-                  std::int64_t first, std::int64_t rows, double& error, double& size) {
-  const TensorInfo& info = *checkpoint.find(request.name);
-  const std::uint64_t row_bytes = static_cast<std::uint64_t>(request.columns) * size_of(request.stored);
-  std::vector<std::byte> stored(row_bytes * static_cast<std::uint64_t>(rows));
-  checkpoint.shards()[info.shard].read_at(info.offset + row_bytes * static_cast<std::uint64_t>(first), stored);
+void measure_rows(const WeightRows& weight, const WeightRequest& request, const Encoding& encoding, std::int64_t first,
+                  std::int64_t rows, double& error, double& size) {
+  std::vector<std::byte> stored(weight.row_bytes() * static_cast<std::uint64_t>(rows));
+  weight.read(first, first + rows, stored);
   std::vector<std::vector<std::byte>> bytes;
   std::vector<std::span<std::byte>> parts;
   for (const EncodedPart& part : encoded_parts(encoding, request.stored, rows, request.columns))
@@ -99,13 +84,14 @@ void measure_rows(const Checkpoint& checkpoint, const WeightRequest& request, co
 double relative_error(const Checkpoint& checkpoint, const WeightRequest& request, Encoding encoding) {
   // Feedback lowers the error of the outputs, not that of the weights: what it begins with is measured.
   if (quantizer(encoding.quantizer).feedback) encoding.quantizer = "grid";
+  const WeightRows weight(checkpoint, request.name);
   double error = 0;
   double size = 0;
   const std::int64_t groups = std::min(kSampleGroups, (request.rows + kGroupRows - 1) / kGroupRows);
   for (std::int64_t group = 0; group < groups; ++group) {
     const std::int64_t first =
         std::max<std::int64_t>(0, std::min(request.rows * group / groups, request.rows - kGroupRows));
-    measure_rows(checkpoint, request, encoding, first, std::min(kGroupRows, request.rows), error, size);
+    measure_rows(weight, request, encoding, first, std::min(kGroupRows, request.rows), error, size);
   }
   return size > 0 ? error / size : 0;
 }

@@ -11,7 +11,7 @@
 #include "pipeline/calibration_draft.h"
 #include "pipeline/package_plan.h"
 #include "pipeline/process.h"
-#include "verify/package_weights.h"
+#include "weights/weight_rows.h"
 
 namespace q3vl {
 

@@ -10,7 +10,8 @@
 #include "base/json.h"
 #include "base/parallel.h"
 #include "base/sha256.h"
-#include "package/genai_config.h"
+#include "contract/file_names.h"
+#include "package/genai/genai_config.h"
 #include "package/manifest.h"
 #include "qwen3vl_export/inspect.h"
 

@@ -5,15 +5,14 @@
 
 #include <algorithm>
 
-#include "base/parallel.h"
 #include "qwen3vl/names.h"
 #include "qwen3vl_export/error.h"
+#include "weights/weight_rows.h"
 
 namespace q3vl {
 namespace {
 
 constexpr std::size_t kMaxListed = 20;
-constexpr std::uint64_t kBytesToCompare = 4U << 20;
 
 /// "a; b; c", and how many more there are.
 std::string listed(const std::vector<std::string>& sentences) {
@@ -22,22 +21,6 @@ std::string listed(const std::vector<std::string>& sentences) {
       fmt::format("{}", fmt::join(sentences.begin(), sentences.begin() + static_cast<std::ptrdiff_t>(shown), "; "));
   if (sentences.size() > shown) text += fmt::format("; and {} more", sentences.size() - shown);
   return text;
-}
-
-bool equal_bytes(const Checkpoint& checkpoint, const TensorInfo& a, const TensorInfo& b) {
-  if (a.type != b.type || a.shape != b.shape) return false;
-  std::vector<std::byte> bytes_a(kBytesToCompare);
-  std::vector<std::byte> bytes_b(kBytesToCompare);
-  for (std::uint64_t begin = 0; begin < a.bytes; begin += kBytesToCompare) {
-    throw_if_interrupted();
-    const std::size_t count = std::min(kBytesToCompare, a.bytes - begin);
-    bytes_a.resize(count);
-    bytes_b.resize(count);
-    checkpoint.shards()[a.shard].read_at(a.offset + begin, bytes_a);
-    checkpoint.shards()[b.shard].read_at(b.offset + begin, bytes_b);
-    if (bytes_a != bytes_b) return false;
-  }
-  return true;
 }
 
 }  // namespace
@@ -83,7 +66,8 @@ void check_weights(const Checkpoint& checkpoint, const TextConfig& text, const W
 void check_tied_head(const Checkpoint& checkpoint, const TextConfig& text, const WeightRequests& written) {
   const TensorInfo* head = text.tie_word_embeddings ? checkpoint.find(names::kHeadWeight) : nullptr;
   const TensorInfo* embedding = checkpoint.find((names::embed_tokens(text) / "weight").path());
-  if (head && embedding && written.requested(embedding->name) && !equal_bytes(checkpoint, *head, *embedding))
+  if (head && embedding && written.requested(embedding->name) &&
+      !equal_weights({checkpoint, head->name}, {checkpoint, embedding->name}))
     throw Error(ErrorKind::bad_input, fmt::format("{}: config.json ties lm_head to the embedding "
                                                   "(tie_word_embeddings), but the stored \"{}\" differs from \"{}\"",
                                                   checkpoint.folder().string(), names::kHeadWeight, embedding->name));

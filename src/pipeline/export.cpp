@@ -11,17 +11,15 @@
 #include "base/file.h"
 #include "base/parallel.h"
 #include "base/sha256.h"
-#include "package/genai_config.h"
-#include "package/genai_contract.h"
-#include "package/transformers_js_contract.h"
+#include "contract/file_names.h"
+#include "data/data_writer.h"
+#include "onnx/onnx_check.h"
 #include "pipeline/calibration_use.h"
 #include "pipeline/checkpoint_check.h"
 #include "pipeline/input_statistics.h"
+#include "pipeline/make_plan.h"
 #include "pipeline/output_folder.h"
-#include "pipeline/package_plan.h"
 #include "pipeline/process.h"
-#include "serialize/data_writer.h"
-#include "serialize/onnx_check.h"
 
 namespace q3vl {
 namespace {
@@ -30,14 +28,10 @@ namespace {
 void check_package(const PackagePlan& plan, const std::filesystem::path& folder) {
   for (const NamedGraph& named : plan.graphs) check_onnx_file(folder / named.file);
   if (!plan.components.loadable()) return;
-  const auto expect_none = [](const char* client, const std::vector<std::string>& findings) {
-    if (!findings.empty())
+  for (const Client* client : plan.package_layout->clients)
+    if (const auto findings = client->findings(folder); !findings.empty())
       throw Error(ErrorKind::bad_input,
-                  fmt::format("the package would not load in {}: {}", client, fmt::join(findings, "; ")));
-  };
-  expect_none("onnxruntime-genai", genai_contract_findings(folder));
-  if (serves_transformers_js(plan.package_layout))
-    expect_none("Transformers.js", transformers_js_contract_findings(folder));
+                  fmt::format("the package would not load in {}: {}", client->name, fmt::join(findings, "; ")));
 }
 
 }  // namespace

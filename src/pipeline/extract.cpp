@@ -13,7 +13,8 @@
 #include "base/parallel.h"
 #include "base/sha256.h"
 #include "checkpoint/checkpoint_writing.h"
-#include "package/genai_config.h"
+#include "contract/file_names.h"
+#include "package/genai/genai_config.h"
 #include "package/manifest.h"
 #include "pipeline/checkpoint_check.h"
 #include "pipeline/module_config.h"
@@ -133,9 +134,9 @@ ExtractionPlan plan_extraction(const ExtractRequest& request, const Module& modu
     plan.small_files.push_back({{name, bytes.size(), contents}, std::move(bytes)});
   };
   if (plan.shards.size() > 1) add(kIndexFile, "which tensor lies in which file", index_of(plan.shards));
-  const Json source = read_json_file(request.checkpoint / "config.json");
+  const Json source = read_json_file(request.checkpoint / kConfigFile);
   const Json config = module.head ? language_model_config(source, model.config.text) : visual_config(source);
-  add("config.json", "the module's config", config.dump(2) + "\n");
+  add(kConfigFile, "the module's config", config.dump(2) + "\n");
   return plan;
 }
 

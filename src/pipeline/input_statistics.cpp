@@ -4,15 +4,15 @@
 
 #include <algorithm>
 
-#include "kernels/convert.h"
 #include "quant/quantizer.h"
 #include "qwen3vl/names.h"
-#include "verify/package_weights.h"
+#include "weights/column_balance.h"
+#include "weights/weight_rows.h"
 
 namespace q3vl {
 namespace {
 
-constexpr std::size_t kRowsAtOnce = 256;
+constexpr std::int64_t kRowsAtOnce = 256;
 
 /// Importances that follow from the weights around a matrix.
 class WeightImportance {
@@ -47,7 +47,7 @@ class WeightImportance {
 
  private:
   std::vector<float> vector(const Scope& name) const {
-    return checkpoint_weights(checkpoint_, 1)(name.path()).to_float32();
+    return WeightRows(checkpoint_, name.path()).to_float32(1).to_float32();
   }
 
   static std::vector<float> squares(std::vector<float> values) {
@@ -57,24 +57,17 @@ class WeightImportance {
 
   /// Σ_c importance[c] · w[r][c]² of every row r.
   std::vector<float> row_squares(const Scope& name, const std::vector<float>& importance) const {
-    const TensorInfo& info = *checkpoint_.find(name.path());
+    const WeightRows weight(checkpoint_, name.path());
     const std::size_t columns = importance.size();
-    const std::size_t row_bytes = columns * size_of(info.type);
-    const auto rows = static_cast<std::size_t>(info.shape.front());
-    std::vector<float> sums(rows);
-    std::vector<std::byte> stored;
-    std::vector<float> values;
-    for (std::size_t begin = 0; begin < rows; begin += kRowsAtOnce) {
-      const std::size_t count = std::min(kRowsAtOnce, rows - begin);
-      stored.resize(count * row_bytes);
-      values.resize(count * columns);
-      checkpoint_.shards()[info.shard].read_at(info.offset + begin * row_bytes, stored);
-      widen_to_float32(info.type, stored, values.data());
-      for (std::size_t row = 0; row < count; ++row)
-        for (std::size_t column = 0; column < columns; ++column) {
-          const float value = values[row * columns + column];
-          sums[begin + row] += importance[column] * value * value;
-        }
+    std::vector<float> sums;
+    std::vector<float> values(static_cast<std::size_t>(kRowsAtOnce) * columns);
+    for (std::int64_t begin = 0; begin < weight.rows(); begin += kRowsAtOnce) {
+      const std::int64_t end = std::min(begin + kRowsAtOnce, weight.rows());
+      weight.read_float32(begin, end, values);
+      for (const float* row = values.data(); std::ssize(sums) < end; row += columns) {
+        float& sum = sums.emplace_back(0.0F);
+        for (std::size_t column = 0; column < columns; ++column) sum += importance[column] * row[column] * row[column];
+      }
     }
     return sums;
   }

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
-#include "package/genai_config.h"
+#include "contract/file_names.h"
+#include "package/genai/genai_config.h"
 #include "qwen3vl_export/inspect.h"
 
 namespace q3vl {

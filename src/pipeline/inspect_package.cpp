@@ -8,13 +8,11 @@
 #include <set>
 
 #include "base/json.h"
-#include "package/genai_config.h"
-#include "package/genai_contract.h"
-#include "package/package_layout.h"
-#include "package/transformers_js_contract.h"
-#include "package/transformers_js_files.h"
+#include "contract/file_names.h"
+#include "onnx/model_summary.h"
+#include "package/client.h"
+#include "package/transformers_js/names.h"
 #include "qwen3vl_export/inspect.h"
-#include "serialize/model_summary.h"
 
 namespace q3vl {
 namespace {
@@ -22,11 +20,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kRuntime = "onnxruntime";
-constexpr const char* kGenai = "onnxruntime-genai";
-constexpr const char* kTransformersJs = "Transformers.js";
 
 /// The files that check_tokenizer() of package/tokenizer_contract.h reads; the latter two are read where they exist.
-constexpr std::array kTokenizerFiles = {"tokenizer.json", "tokenizer_config.json"};
+constexpr std::array kTokenizerFiles = {kTokenizerFile, kTokenizerConfigFile};
 constexpr std::array kTemplateFiles = {"chat_template.jinja", "chat_template.json"};
 
 struct Range {
@@ -281,12 +277,14 @@ class PackageInspector {
 
   void inspect_genai() {
     if (!find_file(kGenaiConfigFile)) {
-      report_.notes.push_back(fmt::format("there is no {}: {} does not load this package", kGenaiConfigFile, kGenai));
+      report_.notes.push_back(
+          fmt::format("there is no {}: {} does not load this package", kGenaiConfigFile, kGenai.name));
       return;
     }
-    const std::vector<std::string> sentences = genai_contract_findings(folder_);
-    for (const std::string& sentence : sentences) add(kGenai, sentence);
-    InspectedClient client{.name = kGenai, .files = {look_up(kGenaiConfigFile)}, .loads = sentences.empty()};
+    const std::vector<std::string> sentences = kGenai.findings(folder_);
+    for (const std::string& sentence : sentences) add(kGenai.name, sentence);
+    InspectedClient client{
+        .name = std::string(kGenai.name), .files = {look_up(kGenaiConfigFile)}, .loads = sentences.empty()};
     try {
       list_genai_files(read_json_file(folder_ / kGenaiConfigFile), client.files);
     } catch (const Error&) {
@@ -296,21 +294,23 @@ class PackageInspector {
   }
 
   void inspect_transformers_js() {
-    const std::string embedding = graph_file(PackageLayout::transformers_js, GraphKind::token_embedding);
+    const std::string embedding(transformers_js::kEmbedTokensFile);
     if (!find_file(embedding)) {
-      report_.notes.push_back(fmt::format("there is no {}: {} does not load this package", embedding, kTransformersJs));
+      report_.notes.push_back(
+          fmt::format("there is no {}: {} does not load this package", embedding, kTransformersJs.name));
       return;
     }
-    const std::vector<std::string> sentences = transformers_js_contract_findings(folder_);
-    for (const std::string& sentence : sentences) add(kTransformersJs, sentence);
-    InspectedClient client{.name = kTransformersJs, .files = {}, .loads = sentences.empty()};
-    std::set<std::string> names = {kConfigFile, kPreprocessorFile, "tokenizer.json", kTokenizerConfigFile};
-    for (const GraphKind kind : {GraphKind::vision, GraphKind::token_embedding, GraphKind::text}) {
-      const std::string file = graph_file(PackageLayout::transformers_js, kind);
+    const std::vector<std::string> sentences = kTransformersJs.findings(folder_);
+    for (const std::string& sentence : sentences) add(kTransformersJs.name, sentence);
+    InspectedClient client{.name = std::string(kTransformersJs.name), .files = {}, .loads = sentences.empty()};
+    std::set<std::string> names = {kConfigFile, kPreprocessorFile, kTokenizerFile, kTokenizerConfigFile};
+    for (const std::string_view graph :
+         {transformers_js::kVisionEncoderFile, transformers_js::kEmbedTokensFile, transformers_js::kDecoderFile}) {
+      const std::string file(graph);
       names.insert(file);
       names.merge(data_files_of(file));
     }
-    if (find_file("generation_config.json")) names.insert("generation_config.json");
+    if (find_file(kGenerationConfigFile)) names.insert(kGenerationConfigFile);
     for (const std::string& name : names) client.files.push_back(look_up(name));
     report_.clients.push_back(std::move(client));
   }
@@ -358,7 +358,9 @@ class PackageInspector {
     }
   }
 
-  void add(const char* kind, std::string message) { report_.findings.push_back({kind, "", std::move(message)}); }
+  void add(std::string_view kind, std::string message) {
+    report_.findings.push_back({std::string(kind), "", std::move(message)});
+  }
 
   fs::path folder_;
   PackageInspection report_;

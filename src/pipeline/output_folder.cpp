@@ -20,7 +20,8 @@
 #include <system_error>
 
 #include "base/json.h"
-#include "package/genai_config.h"
+#include "contract/file_names.h"
+#include "package/genai/genai_config.h"
 #include "package/manifest.h"
 
 namespace q3vl {

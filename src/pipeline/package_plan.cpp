@@ -8,16 +8,13 @@
 #include "base/file.h"
 #include "config/generation_config.h"
 #include "config/image_config.h"
-#include "package/genai_config.h"
+#include "contract/file_names.h"
+#include "onnx/onnx_model.h"
 #include "package/manifest.h"
-#include "package/transformers_js_files.h"
-#include "package/vision_processor.h"
-#include "pipeline/budget.h"
 #include "pipeline/checkpoint_check.h"
 #include "qwen3vl/embedding/embedding_graph.h"
 #include "qwen3vl/text/text_graph.h"
 #include "qwen3vl/vision/vision_graph.h"
-#include "serialize/onnx_model.h"
 
 namespace q3vl {
 namespace {
@@ -50,57 +47,75 @@ Components components_of(const ModelConfig& config) {
   return {.vision = config.vision.has_value(), .embedding = config.vision.has_value(), .text = true};
 }
 
-/// Why Transformers.js cannot run what is written; empty where it can.
-std::string reason_against_transformers_js(const Components& components, const Recipe& recipe) {
-  if (!components.whole())
-    return fmt::format("Transformers.js loads vision, embedding and text, and only {} {} written",
-                       fmt::join(components.names(), " and "), components.names().size() == 1 ? "is" : "are");
-  return recipe.kv_cache == KvCacheType::int8 ? "Transformers.js has no int8 cache" : "";
+bool has_int8_cache(const Recipe& recipe) {
+  return recipe.kv_cache == KvCacheType::int8;
 }
 
-/// The layout that is asked for, or else universal where Transformers.js can run what is written.
-PackageLayout choose_layout(const std::string& name, const Components& components, const Recipe& recipe) {
-  const std::string reason = reason_against_transformers_js(components, recipe);
-  if (name.empty()) return reason.empty() ? PackageLayout::universal : PackageLayout::genai;
-  const PackageLayout layout = package_layout(name);
-  if (serves_transformers_js(layout) && !reason.empty())
-    throw Error(ErrorKind::usage,
-                fmt::format("--layout {} is for Transformers.js too, but {}; choose --layout genai", name, reason));
+/// Why a client of the layout cannot run what is written, and which; empty if all can.
+std::pair<std::string, const Client*> reason_against(const PackageLayout& layout, const Components& components,
+                                                     const Recipe& recipe) {
+  for (const Client* client : layout.clients)
+    if (std::string reason = client->reason_against(components, has_int8_cache(recipe)); !reason.empty())
+      return {reason, client};
+  return {"", nullptr};
+}
+
+/// The first layout all of whose clients can run what is written.
+const PackageLayout& layout_for(const Components& components, const Recipe& recipe) {
+  for (const PackageLayout& layout : package_layouts())
+    if (reason_against(layout, components, recipe).first.empty()) return layout;
+  throw Error(ErrorKind::internal, "no layout has clients for what is written");
+}
+
+/// The layout that is asked for, or else layout_for() what is written.
+const PackageLayout& choose_layout(const std::string& name, const Components& components, const Recipe& recipe) {
+  if (name.empty()) return layout_for(components, recipe);
+  const PackageLayout& layout = package_layout(name);
+  if (const auto [reason, client] = reason_against(layout, components, recipe); !reason.empty())
+    throw Error(ErrorKind::usage, fmt::format("--layout {} is for {} too, but {}; choose --layout {}", name,
+                                              client->name, reason, layout_for(components, recipe).name));
   return layout;
 }
 
 /// What the graphs of a layout may be made of.
-TargetProfile target_of(const Recipe& recipe, PackageLayout layout) {
+TargetProfile target_of(const Recipe& recipe, const PackageLayout& layout) {
   const TargetProfile& target = target_profile(recipe.target);
-  return runs_in_browser(layout) ? in_browser(target) : target;
+  return layout.in_browser ? in_browser(target) : target;
 }
 
 std::vector<NamedGraph> build_graphs(const ModelConfig& config, const Recipe& recipe, const Components& components,
-                                     PackageLayout layout, WeightRequests& requests) {
+                                     const PackageLayout& layout, WeightRequests& requests) {
   const TargetProfile target = target_of(recipe, layout);
   const OrderedJson resolved = recipe.to_json();
   const auto precision = [&](const char* part) { return resolved[part]["precision"].get<std::string>(); };
-  const bool int8_cache = recipe.kv_cache == KvCacheType::int8;
   std::vector<NamedGraph> graphs;
-  const auto add = [&](GraphKind kind, const std::string& contents) {
+  const auto add = [&](const LayoutGraph& row, const std::string& contents) {
     graphs.push_back(
-        {kind, graph_file(layout, kind), contents, std::make_unique<Graph>(std::string(graph_name(kind)))});
+        {row.kind, std::string(row.file), contents, std::make_unique<Graph>(std::string(graph_name(row.kind)))});
     requests.begin_graph();
     return Builder{*graphs.back().graph, requests, target};
   };
-  for (const GraphKind kind : graph_kinds(layout)) {
-    if (kind == GraphKind::vision && components.vision)
-      build_vision_graph(add(kind, "visual tower, " + precision("vision")), config);
-    if (kind == GraphKind::token_embedding && components.embedding)
-      build_token_embedding_graph(add(kind, "token embedding of Transformers.js, " + precision("embedding")), config);
-    if (kind == GraphKind::embedding && components.embedding)
-      build_embedding_graph(add(kind, "token embedding, " + precision("embedding")), config);
-    if (kind == GraphKind::text && components.text)
-      build_text_graph(add(kind, "text decoder, " + precision("text") + (int8_cache ? ", int8 cache" : "")), config,
-                       {.embeddings_inside = components.text_only(),
-                        .all_logits = recipe.logits == Logits::all,
-                        .accuracy_level = recipe.accuracy_level,
-                        .int8_cache = int8_cache});
+  for (const LayoutGraph& row : layout.graphs) {
+    if (!belongs_to(row.kind, components)) continue;
+    switch (row.kind) {
+      case GraphKind::vision:
+        build_vision_graph(add(row, "visual tower, " + precision("vision")), config);
+        break;
+      case GraphKind::token_embedding:
+        build_token_embedding_graph(add(row, "token embedding of Transformers.js, " + precision("embedding")), config);
+        break;
+      case GraphKind::embedding:
+        build_embedding_graph(add(row, "token embedding, " + precision("embedding")), config);
+        break;
+      case GraphKind::text:
+        build_text_graph(
+            add(row, "text decoder, " + precision("text") + (has_int8_cache(recipe) ? ", int8 cache" : "")), config,
+            {.embeddings_inside = components.text_only(),
+             .all_logits = recipe.logits == Logits::all,
+             .accuracy_level = recipe.accuracy_level,
+             .int8_cache = has_int8_cache(recipe)});
+        break;
+    }
   }
   return graphs;
 }
@@ -144,7 +159,7 @@ std::int64_t choose_max_pixels(const ExportRequest& request, const ImageConfig& 
 /// What browsers fetch beside each graph; nothing where graphs share weights, which browsers cannot follow.
 BrowserDataFiles browser_data_files(const PackagePlan& plan) {
   BrowserDataFiles files;
-  if (!runs_in_browser(plan.package_layout)) return files;
+  if (!plan.package_layout->in_browser) return files;
   for (const NamedGraph& named : plan.graphs)
     if (const auto count = plan.layout.files_of(named.graph->name()).size(); count > 0)
       files[std::filesystem::path(named.file).stem()] = static_cast<std::int64_t>(count);
@@ -162,26 +177,29 @@ void add_client_files(PackagePlan& plan, const ExportRequest& request, const Exp
   }
   plan.assets = assets(request.checkpoint, plan.components.whole());
   plan.max_length = choose_max_length(request, plan.config.text, observer);
-  const auto add = [&](const char* name, const char* contents, const auto& document) {
-    std::erase_if(plan.assets, [&](const Asset& asset) { return asset.name == name; });
-    const std::string text = document.dump(2) + "\n";
-    plan.small_files.push_back({{name, text.size(), contents}, text});
-  };
   const GenerationConfig generation = read_generation_config(request.checkpoint, plan.config);
-  const PackageGraphs graphs{find_graph(plan.graphs, GraphKind::vision), find_graph(plan.graphs, GraphKind::embedding),
-                             find_graph(plan.graphs, GraphKind::text)};
-  add(kGenaiConfigFile, "onnxruntime-genai's config",
-      genai_config(graphs, plan.package_layout, plan.config, generation, plan.max_length));
-  if (!plan.components.whole()) return;
-  const ImageConfig image = read_image_config(request.checkpoint, *plan.config.vision);
-  plan.max_pixels = choose_max_pixels(request, image, observer);
-  add(kVisionProcessorFile, "onnxruntime-genai's image transforms", vision_processor(image, plan.max_pixels));
-  if (!serves_transformers_js(plan.package_layout)) return;
-  add(kConfigFile, "the model's config, completed",
-      transformers_js_config(request.checkpoint, generation, browser_data_files(plan)));
-  add(kPreprocessorFile, "image settings, completed",
-      transformers_js_preprocessor(request.checkpoint, image, plan.max_pixels));
-  add(kTokenizerConfigFile, "tokenizer settings, completed", transformers_js_tokenizer_config(request.checkpoint));
+  std::optional<ImageConfig> image;
+  if (plan.components.whole()) {
+    image = read_image_config(request.checkpoint, *plan.config.vision);
+    plan.max_pixels = choose_max_pixels(request, *image, observer);
+  }
+  const ClientInputs inputs{
+      .checkpoint = request.checkpoint,
+      .layout = plan.package_layout,
+      .target = &target_profile(plan.recipe.target),
+      .config = &plan.config,
+      .generation = &generation,
+      .image = image ? &*image : nullptr,
+      .graphs = {find_graph(plan.graphs, GraphKind::vision), find_graph(plan.graphs, GraphKind::embedding),
+                 find_graph(plan.graphs, GraphKind::text)},
+      .data_files = browser_data_files(plan),
+      .max_length = plan.max_length,
+      .max_pixels = plan.max_pixels};
+  for (const Client* client : plan.package_layout->clients)
+    for (ClientFile& file : client->files(inputs)) {
+      std::erase_if(plan.assets, [&](const Asset& asset) { return asset.name == file.name; });
+      plan.small_files.push_back({{file.name, file.text.size(), file.contents}, std::move(file.text)});
+    }
 }
 
 /// The files that the manifest lists.
@@ -200,7 +218,7 @@ std::vector<ExportedFile> files_without_manifest(const PackagePlan& plan) {
 
 }  // namespace
 
-EncodingPolicy encoding_policy(const Recipe& recipe, PackageLayout layout, std::int64_t layer_count) {
+EncodingPolicy encoding_policy(const Recipe& recipe, const PackageLayout& layout, std::int64_t layer_count) {
   EncodingPolicy by_recipe = recipe.policy(layer_count);
   if (target_of(recipe, layout).casts_bfloat16) return by_recipe;
   return [by_recipe = std::move(by_recipe)](const WeightUse& use) {
@@ -211,14 +229,14 @@ EncodingPolicy encoding_policy(const Recipe& recipe, PackageLayout layout, std::
 
 WeightRequests request_whole_model(const ModelConfig& config, const Recipe& recipe, const Checkpoint& checkpoint) {
   WeightRequests requests(lookup_in(checkpoint), recipe.policy(config.text.num_hidden_layers));
-  build_graphs(config, recipe, components_of(config), PackageLayout::genai, requests);
+  build_graphs(config, recipe, components_of(config), package_layouts().front(), requests);
   return requests;
 }
 
 CheckedModel check_model(const ExportRequest& request, const Recipe& recipe) {
   ModelConfig config = read_model_config(request.checkpoint);
   const Components chosen = choose_components(request.components, components_of(config), request.checkpoint);
-  const PackageLayout layout = choose_layout(request.layout, chosen, recipe);
+  const PackageLayout& layout = choose_layout(request.layout, chosen, recipe);
   for (const TensorRule& rule : recipe.tensors) check_layers(rule, config.text.num_hidden_layers);
   auto opened = std::make_unique<Checkpoint>(Checkpoint::open(request.checkpoint));
 
@@ -228,7 +246,7 @@ CheckedModel check_model(const ExportRequest& request, const Recipe& recipe) {
   check_weights(*opened, config.text, written, whole, request.allow_unused);
   return {.config = std::move(config),
           .components = chosen,
-          .layout = layout,
+          .layout = &layout,
           .checkpoint = std::move(opened),
           .requests = std::move(written),
           .graphs = std::move(graphs)};
@@ -250,9 +268,9 @@ Recipe recipe_of(const ExportRequest& request) {
 
 PackagePlan plan_of(const ExportRequest& request, const Recipe& recipe, const ExportObserver& observer) {
   CheckedModel model = check_model(request, recipe);
-  if (const std::string reason = reason_against_transformers_js(model.components, recipe);
+  if (const std::string reason = reason_against(package_layouts().front(), model.components, recipe).first;
       request.layout.empty() && model.components.whole() && !reason.empty())
-    observer.info(fmt::format("{}: the layout is genai (--layout)", reason));
+    observer.info(fmt::format("{}: the layout is {} (--layout)", reason, model.layout->name));
   PackagePlan plan{.config = std::move(model.config),
                    .recipe = recipe,
                    .components = model.components,
@@ -267,18 +285,13 @@ PackagePlan plan_of(const ExportRequest& request, const Recipe& recipe, const Ex
                    .source = {}};
   plan.source = fingerprint(*plan.checkpoint);
   for (const NamedGraph& named : plan.graphs)
-    plan.layout.place(*named.graph, plan.requests, data_files(plan.package_layout, named.kind));
+    plan.layout.place(*named.graph, plan.requests, plan.package_layout->data_files(named.kind));
   for (const NamedGraph& named : plan.graphs) {
     std::string bytes = onnx_model(*named.graph, plan.layout, Q3VL_VERSION);
     plan.small_files.push_back({{named.file, bytes.size(), named.contents}, std::move(bytes)});
   }
   add_client_files(plan, request, observer);
   return plan;
-}
-
-PackagePlan make_plan(const ExportRequest& request, const ExportObserver& observer) {
-  const Recipe recipe = recipe_of(request);
-  return plan_of(request, request.target_size == 0 ? recipe : fit_to_size(request, recipe, observer), observer);
 }
 
 std::string PackagePlan::manifest_text(const std::map<std::string, std::string>& sha256) const {

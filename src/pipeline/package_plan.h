@@ -10,37 +10,18 @@
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/fingerprint.h"
 #include "config/model_config.h"
+#include "data/data_layout.h"
 #include "graph/graph.h"
 #include "package/assets.h"
 #include "package/package_layout.h"
 #include "quant/weight_requests.h"
 #include "qwen3vl_export/export.h"
 #include "recipe/recipe.h"
-#include "serialize/data_layout.h"
 
 namespace q3vl {
 
 /// The most pixels of a picture after its resize, unless the user says otherwise: 980 tokens of 32 × 32 pixels.
 inline constexpr std::int64_t kDefaultMaxPixels = 1'003'520;
-
-/// Which graphs are written.
-struct Components {
-  bool vision = false;
-  bool embedding = false;
-  bool text = false;
-
-  bool whole() const { return vision && embedding && text; }
-  bool text_only() const { return text && !vision && !embedding; }
-  bool loadable() const { return whole() || text_only(); }
-
-  std::vector<std::string> names() const {
-    std::vector<std::string> list;
-    if (vision) list.emplace_back("vision");
-    if (embedding) list.emplace_back("embedding");
-    if (text) list.emplace_back("text");
-    return list;
-  }
-};
 
 /// A graph of the package and the path of its file in it.
 struct NamedGraph {
@@ -60,7 +41,7 @@ struct SmallFile {
 struct CheckedModel {
   ModelConfig config;
   Components components;
-  PackageLayout layout;
+  const PackageLayout* layout;
   std::unique_ptr<Checkpoint> checkpoint;  // the requests look into it
   WeightRequests requests;                 ///< the weights that the graphs need
   std::vector<NamedGraph> graphs;
@@ -70,7 +51,7 @@ struct PackagePlan {
   ModelConfig config;
   Recipe recipe;
   Components components;
-  PackageLayout package_layout;
+  const PackageLayout* package_layout;
   std::unique_ptr<Checkpoint> checkpoint;  // the requests look into it
   WeightRequests requests;
   std::vector<NamedGraph> graphs;
@@ -92,7 +73,7 @@ struct PackagePlan {
 
 /// What each weight is stored as: by the recipe, but that for a target without a Cast from bfloat16 what would lie in
 /// the package as in the checkpoint is widened, exactly.
-EncodingPolicy encoding_policy(const Recipe& recipe, PackageLayout layout, std::int64_t layer_count);
+EncodingPolicy encoding_policy(const Recipe& recipe, const PackageLayout& layout, std::int64_t layer_count);
 
 /// Asks `checkpoint` for every weight of the model that `config` describes, whatever is written of it.
 WeightRequests request_whole_model(const ModelConfig& config, const Recipe& recipe, const Checkpoint& checkpoint);
@@ -110,8 +91,5 @@ Recipe recipe_of(const ExportRequest& request);
 /// Reads the configs and the headers of a checkpoint and decides what the package of `recipe` will be. Throws Error as
 /// export_package does, but for what only the weights' values and the output folder can tell.
 PackagePlan plan_of(const ExportRequest& request, const Recipe& recipe, const ExportObserver& observer);
-
-/// The same for the recipe of the request, fitted to its target size, if it has one; weights are read for that alone.
-PackagePlan make_plan(const ExportRequest& request, const ExportObserver& observer);
 
 }  // namespace q3vl

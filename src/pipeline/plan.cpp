@@ -7,10 +7,10 @@
 #include <algorithm>
 
 #include "base/file.h"
-#include "pipeline/package_plan.h"
+#include "data/role_sizes.h"
+#include "data/weight_encoder.h"
+#include "pipeline/make_plan.h"
 #include "quant/quantizer.h"
-#include "serialize/role_sizes.h"
-#include "serialize/weight_encoder.h"
 
 namespace q3vl {
 namespace {

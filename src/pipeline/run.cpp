@@ -15,7 +15,7 @@
 #include "pipeline/process.h"
 #include "runtime/pipeline.h"
 #include "runtime/prompter.h"
-#include "verify/package_weights.h"
+#include "weights/weight_rows.h"
 
 namespace q3vl {
 namespace {

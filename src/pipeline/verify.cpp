@@ -13,16 +13,17 @@
 #include "base/parallel.h"
 #include "base/sha256.h"
 #include "config/image_config.h"
+#include "contract/file_names.h"
+#include "data/role_sizes.h"
+#include "data/weight_check.h"
 #include "image/model_image.h"
-#include "package/genai_config.h"
+#include "onnx/model_differences.h"
+#include "onnx/model_summary.h"
+#include "package/genai/genai_config.h"
 #include "pipeline/calibration_use.h"
 #include "pipeline/input_statistics.h"
-#include "pipeline/package_plan.h"
+#include "pipeline/make_plan.h"
 #include "pipeline/process.h"
-#include "serialize/model_differences.h"
-#include "serialize/model_summary.h"
-#include "serialize/role_sizes.h"
-#include "serialize/weight_check.h"
 #include "verify/cases.h"
 #include "verify/numbers.h"
 
@@ -262,7 +263,8 @@ VerifyReport verify_package(const VerifyRequest& request, const ExportObserver& 
   if (checks.numerics || checks.quality) {
     const OnnxRuntime runtime(request.onnxruntime.empty() ? OnnxRuntime::default_library() : request.onnxruntime);
     report.onnxruntime = runtime.version();
-    const EncodingPolicy policy = encoding_policy(plan.recipe, plan.package_layout, plan.config.text.num_hidden_layers);
+    const EncodingPolicy policy =
+        encoding_policy(plan.recipe, *plan.package_layout, plan.config.text.num_hidden_layers);
     const std::vector<VerifyCase> cases = make_cases(plan, request);
     for (const VerifyCase& item : cases) report.cases.push_back(item.name);
     check_numbers({.config = plan.config,

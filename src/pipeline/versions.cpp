@@ -1,8 +1,8 @@
 #include <torch/csrc/api/include/torch/version.h>
 
+#include "onnx/onnx_model.h"
 #include "package/manifest.h"
 #include "qwen3vl_export/export.h"
-#include "serialize/onnx_model.h"
 
 namespace q3vl {
 

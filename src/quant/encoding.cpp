@@ -2,58 +2,9 @@
 
 #include <fmt/format.h>
 
-#include "quant/role.h"
 #include "qwen3vl_export/error.h"
 
 namespace q3vl {
-
-bool is_vision(Role role) {
-  return role >= Role::vision_patch_embed;
-}
-
-std::string_view name_of(Role role) {
-  switch (role) {
-    case Role::attention_q:
-      return "attention_q";
-    case Role::attention_k:
-      return "attention_k";
-    case Role::attention_v:
-      return "attention_v";
-    case Role::attention_o:
-      return "attention_o";
-    case Role::mlp_gate:
-      return "mlp_gate";
-    case Role::mlp_up:
-      return "mlp_up";
-    case Role::mlp_down:
-      return "mlp_down";
-    case Role::lm_head:
-      return "lm_head";
-    case Role::embedding:
-      return "embedding";
-    case Role::norm:
-      return "norm";
-    case Role::value_norms:
-      return "value_norms";
-    case Role::vision_patch_embed:
-      return "vision_patch_embed";
-    case Role::vision_qkv:
-      return "vision_qkv";
-    case Role::vision_proj:
-      return "vision_proj";
-    case Role::vision_fc1:
-      return "vision_fc1";
-    case Role::vision_fc2:
-      return "vision_fc2";
-    case Role::vision_merger:
-      return "vision_merger";
-    case Role::vision_vector:
-      return "vision_vector";
-    case Role::vision_table:
-      return "vision_table";
-  }
-  throw Error(ErrorKind::internal, "role without a name");
-}
 
 std::string to_string(const Encoding& encoding) {
   switch (encoding.format) {

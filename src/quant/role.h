@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string_view>
 
 namespace q3vl {
@@ -38,10 +40,31 @@ struct WeightUse {
   std::int64_t layer;  ///< kNoLayer for what is in none
 };
 
-/// Whether the visual tower has it.
-bool is_vision(Role role);
+/// What there is to know of a role: a row of role.cpp. A new role is a new row.
+struct RoleRow {
+  Role role;
+  std::string_view name;         ///< "attention_q", as recipes, manifests and messages say it
+  std::string_view module = "";  ///< of weights in the language model's layers: "self_attn.q_proj", Hugging Face's name
+  bool vision = false;           ///< whether the visual tower has it
+  bool has_rules = false;        ///< whether a recipe's rules may choose its encoding
+  double sensitivity = 1;        ///< what a matrix's relative error counts, in units of a query projection's: the KL
+                                 ///< divergence that it causes, measured on a trained model one role at a time
+  std::optional<Role> reads_input_of = std::nullopt;  ///< the role that reads the same input and is asked first
+};
 
-/// "attention_q", as manifests and messages say it.
-std::string_view name_of(Role role);
+/// All roles, in the order of the enumeration.
+std::span<const RoleRow> roles();
+const RoleRow& row_of(Role role);
+
+inline bool is_vision(Role role) {
+  return row_of(role).vision;
+}
+inline std::string_view name_of(Role role) {
+  return row_of(role).name;
+}
+/// Whether its weights lie in the layers of the language model.
+inline bool in_layers(Role role) {
+  return !row_of(role).module.empty();
+}
 
 }  // namespace q3vl

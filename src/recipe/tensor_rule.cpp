@@ -4,7 +4,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <optional>
 
@@ -12,15 +11,6 @@
 
 namespace q3vl {
 namespace {
-
-constexpr std::array kRuledRoles = {Role::attention_q, Role::attention_k,  Role::attention_v, Role::attention_o,
-                                    Role::mlp_gate,    Role::mlp_up,       Role::mlp_down,    Role::lm_head,
-                                    Role::embedding,   Role::vision_qkv,   Role::vision_proj, Role::vision_fc1,
-                                    Role::vision_fc2,  Role::vision_merger};
-
-bool in_layers(Role role) {
-  return role != Role::lm_head && role != Role::embedding && !is_vision(role);
-}
 
 std::optional<std::int64_t> parse_layer(std::string_view text) {
   std::int64_t layer = 0;
@@ -62,14 +52,16 @@ TensorRule parse_rule(const std::string& what, const std::string& text) {
         fmt::format("{} is \"{}\", expected ROLE=SPEC or ROLE@LAYERS=SPEC, as in mlp_down@0..3,-1=int8", what, text));
   const std::size_t at = std::min(text.find('@'), equals);
   const std::string name = text.substr(0, at);
-  const auto role = std::ranges::find(kRuledRoles, name, [](Role each) { return name_of(each); });
-  if (role == kRuledRoles.end()) {
+  const auto role =
+      std::ranges::find_if(roles(), [&](const RoleRow& row) { return row.has_rules && row.name == name; });
+  if (role == roles().end()) {
     std::vector<std::string_view> names;
-    for (const Role each : kRuledRoles) names.push_back(name_of(each));
+    for (const RoleRow& row : roles())
+      if (row.has_rules) names.push_back(row.name);
     throw Error(ErrorKind::usage,
                 fmt::format("{} names the role \"{}\", expected one of {}", what, name, fmt::join(names, ", ")));
   }
-  TensorRule rule{.role = *role, .layers = {}, .spec = parse_spec(what + " of " + name, text.substr(equals + 1))};
+  TensorRule rule{.role = role->role, .layers = {}, .spec = parse_spec(what + " of " + name, text.substr(equals + 1))};
   if (at == equals) return rule;
   if (!in_layers(rule.role))
     throw Error(ErrorKind::usage,

@@ -2,13 +2,10 @@
 
 #include <fmt/format.h>
 
+#include "contract/graph_io.h"
 #include "qwen3vl_export/error.h"
 
 namespace q3vl {
-
-std::string layer_name(std::string pattern, std::size_t layer) {
-  return pattern.replace(pattern.find("%d"), 2, std::to_string(layer));
-}
 
 HostTensor take(NamedTensors& outputs, const std::string& name) {
   const auto found = outputs.find(name);
@@ -24,14 +21,14 @@ CacheMode cache_mode(const std::string& name, CacheMode otherwise) {
 }
 
 std::int64_t Decoder::cache_bytes_per_token() const {
-  const DataType type = session_.input(layer_name(config_.past_key, 0)).type;
+  const DataType type = session_.input(contract::layer_name(config_.past_key, 0)).type;
   return 2 * config_.num_hidden_layers * config_.num_key_value_heads * config_.head_size *
          static_cast<std::int64_t>(size_of(type));
 }
 
 KvCache Decoder::make_cache(CacheMode mode, std::int64_t batch, std::int64_t capacity) const {
   const HostTensor empty = HostTensor::zeros(
-      session_.input(layer_name(config_.past_key, 0)).type,
+      session_.input(contract::layer_name(config_.past_key, 0)).type,
       {batch, config_.num_key_value_heads, mode == CacheMode::shared ? capacity : 0, config_.head_size});
   const auto layers = static_cast<std::size_t>(config_.num_hidden_layers);
   KvCache cache{
@@ -54,7 +51,7 @@ HostTensor Decoder::decode(const HostTensor& tokens, const HostTensor& attention
   std::vector<RenewedTensor> renewed;
   for (std::size_t layer = 0; layer < static_cast<std::size_t>(names.num_hidden_layers); ++layer) {
     const auto bind = [&](const std::string& past, const std::string& present, auto& tensors, auto& bound) {
-      bound.push_back({layer_name(past, layer), layer_name(present, layer), &tensors[layer]});
+      bound.push_back({contract::layer_name(past, layer), contract::layer_name(present, layer), &tensors[layer]});
     };
     if (cache.mode == CacheMode::shared) {
       bind(names.past_key, names.present_key, cache.shared_keys, shared);

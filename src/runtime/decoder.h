@@ -56,7 +56,4 @@ class Decoder {
 /// The output called `name`, moved out of `outputs`. Throws Error(bad_input) when the graph did not give it.
 HostTensor take(NamedTensors& outputs, const std::string& name);
 
-/// `pattern` with the layer's number in place of "%d".
-std::string layer_name(std::string pattern, std::size_t layer);
-
 }  // namespace q3vl

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "contract/file_names.h"
 
 namespace q3vl {
 namespace {
@@ -116,7 +117,7 @@ std::vector<std::int64_t> read_eos_token_ids(const JsonObject& model) {
 }  // namespace
 
 PackageConfig read_package_config(const std::filesystem::path& package) {
-  const std::filesystem::path path = package / "genai_config.json";
+  const std::filesystem::path path = package / kGenaiConfigFile;
   const Json document = read_json_file(path);
   const JsonObject root(document, path.string());
   const JsonObject model = root.object("model");

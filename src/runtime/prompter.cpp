@@ -5,16 +5,13 @@
 #include <algorithm>
 #include <string_view>
 
+#include "contract/file_names.h"
+#include "contract/special_tokens.h"
 #include "prompt/image_patches.h"
 #include "qwen3vl_export/error.h"
 
 namespace q3vl {
 namespace {
-
-constexpr std::string_view kVisionStart = "<|vision_start|>";
-constexpr std::string_view kVisionEnd = "<|vision_end|>";
-constexpr std::string_view kImagePad = "<|image_pad|>";
-constexpr std::string_view kVideoPad = "<|video_pad|>";
 
 std::string repeated(std::string_view text, std::int64_t count) {
   std::string result;
@@ -88,7 +85,7 @@ std::string replaced(std::string_view text, std::string_view part, const std::ve
 }  // namespace
 
 Prompter::Prompter(const std::filesystem::path& package, const PackageConfig& config)
-    : config_(config), tokenizer_(package / "tokenizer.json"), chat_template_(ChatTemplate::of_folder(package)) {}
+    : config_(config), tokenizer_(package / kTokenizerFile), chat_template_(ChatTemplate::of_folder(package)) {}
 
 Prompt Prompter::prompt(const Question& question) const {
   if (!config_.pictures && !(question.images.empty() && question.clips.empty()))

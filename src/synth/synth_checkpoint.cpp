@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/parallel.h"
 #include "checkpoint/checkpoint_writing.h"
+#include "contract/file_names.h"
 #include "synth/random_values.h"
 
 namespace q3vl {

@@ -12,6 +12,9 @@ struct TargetProfile {
   std::string_view description;
   /// The type of activations, graph inputs and outputs, and the cache.
   DataType compute_type;
+  /// ONNX Runtime's execution provider, as genai_config.json's provider_options name it; empty: the CPU's, which is
+  /// always there.
+  std::string_view provider = "";
   /// Whether Cast takes bfloat16, so that weights may lie in that type.
   bool casts_bfloat16 = true;
   /// Whether there is com.microsoft.GatherBlockQuantized.

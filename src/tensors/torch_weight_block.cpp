@@ -9,15 +9,12 @@ namespace {
 
 class TorchWeightBlock : public WeightBlock {
  public:
-  void read(const Checkpoint& checkpoint, const TensorInfo& tensor, std::int64_t row_elements, std::int64_t begin,
-            std::int64_t end) override {
-    const auto element = static_cast<std::int64_t>(size_of(tensor.type));
-    const std::int64_t bytes = (end - begin) * row_elements * element;
+  void read(const WeightRows& weight, std::int64_t begin, std::int64_t end) override {
+    const std::int64_t bytes = (end - begin) * static_cast<std::int64_t>(weight.row_bytes());
     if (!pool_.defined() || pool_.numel() < bytes) pool_ = at::empty({bytes}, at::kByte);
-    stored_ = at::from_blob(pool_.data_ptr(), {end - begin, row_elements}, at::TensorOptions(torch_type(tensor.type)));
-    const auto offset = tensor.offset + static_cast<std::uint64_t>(begin * row_elements * element);
-    checkpoint.shards()[tensor.shard].read_once_at(
-        offset, {static_cast<std::byte*>(pool_.data_ptr()), static_cast<std::size_t>(bytes)});
+    stored_ =
+        at::from_blob(pool_.data_ptr(), {end - begin, weight.columns()}, at::TensorOptions(torch_type(weight.type())));
+    weight.read_once(begin, end, {static_cast<std::byte*>(pool_.data_ptr()), static_cast<std::size_t>(bytes)});
   }
 
   std::span<const std::byte> stored() const override {

@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "checkpoint/weight_block.h"
+#include "weights/weight_block.h"
 
 namespace q3vl {
 

@@ -12,6 +12,7 @@
 #include "verify/measure.h"
 #include "verify/package_run.h"
 #include "verify/package_weights.h"
+#include "weights/weight_rows.h"
 
 namespace q3vl {
 namespace {
@@ -123,7 +124,7 @@ class NumbersRun {
         own_cases_(own_cases(request.cases)),
         numerics_(numerics),
         quality_(quality),
-        package_(request.runtime, request.package, request.package_layout, request.config,
+        package_(request.runtime, request.package, *request.package_layout, request.config,
                  request.has_text && !request.has_vision && !request.has_embedding, request.threads) {
     if (numerics_) {
       numerics_->run = true;
@@ -193,7 +194,7 @@ class NumbersRun {
     return list;
   }
 
-  std::string file_of(GraphKind kind) const { return graph_file(request_.package_layout, kind); }
+  std::string file_of(GraphKind kind) const { return request_.package_layout->file(kind); }
 
   void weights() {
     const Likeness likeness =

@@ -8,11 +8,11 @@
 
 #include "checkpoint/checkpoint.h"
 #include "config/model_config.h"
+#include "data/data_layout.h"
 #include "package/package_layout.h"
 #include "quant/encoding.h"
 #include "qwen3vl_export/verify.h"
 #include "runtime/session.h"
-#include "serialize/data_layout.h"
 #include "verify/cases.h"
 
 namespace q3vl {
@@ -24,7 +24,7 @@ struct NumbersRequest {
   Encoding head_encoding;       ///< of lm_head, where a tied matrix lies in the package in two forms
   Encoding embedding_encoding;  ///< of the table that tokens are looked up in
   const std::filesystem::path& package;
-  PackageLayout package_layout;
+  const PackageLayout* package_layout;
   const OnnxRuntime& runtime;
   bool has_vision;
   bool has_embedding;

@@ -7,10 +7,10 @@
 #include <numeric>
 
 #include "base/parallel.h"
-#include "qwen3vl/contract.h"
+#include "contract/graph_io.h"
+#include "onnx/model_probe.h"
 #include "qwen3vl/names.h"
 #include "qwen3vl_export/error.h"
-#include "serialize/model_probe.h"
 
 namespace q3vl {
 namespace {
@@ -79,12 +79,12 @@ DecoderConfig decoder_config(const ModelConfig& config, const std::string& file,
 }  // namespace
 
 Session PackageRun::probe(GraphKind kind, Activations activations) const {
-  return load(kind, probe_model(package_ / graph_file(layout_, kind),
-                                {.activations = activations, .pick_prefix = "", .taps = {}}));
+  return load(kind,
+              probe_model(package_ / layout_->file(kind), {.activations = activations, .pick_prefix = "", .taps = {}}));
 }
 
 Session PackageRun::load(GraphKind kind, const Probe& copy) const {
-  const std::string file = graph_file(layout_, kind);
+  const std::string file = layout_->file(kind);
   return {runtime_, copy.model, (package_ / file).parent_path(), file, options_};
 }
 
@@ -162,9 +162,9 @@ std::vector<TextOutputs> PackageRun::text(std::span<const VerifyCase> cases, std
   for (std::int64_t layer = 1; layer < cfg.num_hidden_layers; ++layer)
     options.taps.push_back({(model / "layers" / layer / "input_layernorm").path() + kNorm, kSumOutput});
   options.taps.push_back({(model / "norm").path() + kNorm, kSumOutput});
-  const Probe copy = probe_model(package_ / graph_file(layout_, GraphKind::text), options);
+  const Probe copy = probe_model(package_ / layout_->file(GraphKind::text), options);
   const Session session = load(GraphKind::text, copy);
-  const DecoderConfig names = decoder_config(config_, graph_file(layout_, GraphKind::text), text_only_);
+  const DecoderConfig names = decoder_config(config_, layout_->file(GraphKind::text), text_only_);
 
   std::vector<TextOutputs> results;
   for (std::size_t i = 0; i < cases.size(); ++i) {
@@ -178,12 +178,12 @@ std::vector<TextOutputs> PackageRun::text(std::span<const VerifyCase> cases, std
         {names.attention_mask, ones({1, length})},
         {names.position_ids, position_ids(item, 0, length)}};
     if (copy.picks_positions) feeds[kProbePositions] = HostTensor::of<std::int64_t>({1, count, 1}, item.positions);
-    const DataType cache_type = session.input(layer_name(names.past_key, 0)).type;
+    const DataType cache_type = session.input(contract::layer_name(names.past_key, 0)).type;
     const bool float_cache = cache_type != DataType::int8;
     const HostTensor empty = HostTensor::zeros(cache_type, {1, cfg.num_key_value_heads, 0, cfg.head_dim});
     for (std::size_t layer = 0; layer < static_cast<std::size_t>(cfg.num_hidden_layers); ++layer) {
-      feeds[layer_name(names.past_key, layer)] = empty;
-      feeds[layer_name(names.past_value, layer)] = empty;
+      feeds[contract::layer_name(names.past_key, layer)] = empty;
+      feeds[contract::layer_name(names.past_value, layer)] = empty;
     }
     NamedTensors outputs = session.run(feeds);
     // Behind the pick there are the chosen positions only.
@@ -195,8 +195,8 @@ std::vector<TextOutputs> PackageRun::text(std::span<const VerifyCase> cases, std
       const HostTensor all = take(outputs, copy.taps[layer]);
       result.hidden.push_back(layer + 1 == copy.taps.size() ? chosen(all) : pick(all, 1, item.positions));
       if (!float_cache) continue;
-      result.keys.push_back(pick(take(outputs, layer_name(names.present_key, layer)), 2, item.positions));
-      result.values.push_back(pick(take(outputs, layer_name(names.present_value, layer)), 2, item.positions));
+      result.keys.push_back(pick(take(outputs, contract::layer_name(names.present_key, layer)), 2, item.positions));
+      result.values.push_back(pick(take(outputs, contract::layer_name(names.present_value, layer)), 2, item.positions));
     }
     result.logits = chosen(take(outputs, names.logits));
   }
@@ -205,7 +205,7 @@ std::vector<TextOutputs> PackageRun::text(std::span<const VerifyCase> cases, std
 
 DecodingOutputs PackageRun::decoding(std::span<const VerifyCase> cases, std::span<const HostTensor> inputs) const {
   const Decoder decoder(probe(GraphKind::text, Activations::floats),
-                        decoder_config(config_, graph_file(layout_, GraphKind::text), text_only_));
+                        decoder_config(config_, layout_->file(GraphKind::text), text_only_));
   return {.growing = steps(decoder, cases, inputs, CacheMode::growing),
           .shared = steps(decoder, cases, inputs, CacheMode::shared),
           .batch = batch(decoder, cases.first(std::min<std::size_t>(2, cases.size())), inputs)};

@@ -8,9 +8,9 @@
 
 #include "backend/tensor_backend.h"
 #include "config/model_config.h"
+#include "onnx/model_probe.h"
 #include "package/package_layout.h"
 #include "runtime/decoder.h"
-#include "serialize/model_probe.h"
 #include "verify/cases.h"
 
 namespace q3vl {
@@ -36,11 +36,11 @@ struct DecodingOutputs {
 class PackageRun {
  public:
   /// `text_only`: the text decoder takes token ids and has the embedding inside. All arguments must outlive the object.
-  PackageRun(const OnnxRuntime& runtime, const std::filesystem::path& package, PackageLayout layout,
+  PackageRun(const OnnxRuntime& runtime, const std::filesystem::path& package, const PackageLayout& layout,
              const ModelConfig& config, bool text_only, int threads)
       : runtime_(runtime),
         package_(package),
-        layout_(layout),
+        layout_(&layout),
         config_(config),
         text_only_(text_only),
         options_{threads} {}
@@ -72,7 +72,7 @@ class PackageRun {
 
   const OnnxRuntime& runtime_;
   const std::filesystem::path& package_;
-  PackageLayout layout_;
+  const PackageLayout* layout_;
   const ModelConfig& config_;
   bool text_only_;
   SessionOptions options_;

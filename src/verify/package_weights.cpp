@@ -6,9 +6,9 @@
 
 #include "base/parallel.h"
 #include "kernels/convert.h"
-#include "quant/balance.h"
 #include "quant/encoder.h"
-#include "qwen3vl_export/error.h"
+#include "weights/column_balance.h"
+#include "weights/weight_rows.h"
 
 namespace q3vl {
 namespace {
@@ -25,16 +25,6 @@ void read_widened(const File& file, std::uint64_t offset, DataType type, std::sp
     file.read_at(offset + begin * size_of(type), bytes);
     widen_to_float32(type, bytes, into.data() + begin);
   });
-}
-
-HostTensor read_stored(const Checkpoint& checkpoint, const std::string& name, int threads) {
-  const TensorInfo* info = checkpoint.find(name);
-  if (!info)
-    throw Error(ErrorKind::bad_input,
-                fmt::format("{}: the tensor \"{}\" is missing", checkpoint.folder().string(), name));
-  HostTensor tensor = HostTensor::zeros(DataType::float32, info->shape);
-  read_widened(checkpoint.shards()[info->shard], info->offset, info->type, tensor.values<float>(), threads);
-  return tensor;
 }
 
 HostTensor read_placed(const PlacedWeight& placed, const Checkpoint& checkpoint, const std::filesystem::path& package,
@@ -70,19 +60,6 @@ HostTensor read_placed(const PlacedWeight& placed, const Checkpoint& checkpoint,
 
 }  // namespace
 
-std::vector<float> column_balance(const Checkpoint& checkpoint, const WeightRequest& request) {
-  if (request.balanced_by.empty()) return {};
-  const auto values = [&](const std::string& name) { return read_stored(checkpoint, name, 1).to_float32(); };
-  if (request.encoding.format == Encoding::Format::row_norms) return values(request.balanced_by + ".weight");
-  const std::string bias = request.balanced_by + ".bias";
-  return balance_of(values(request.balanced_by + ".weight"),
-                    checkpoint.find(bias) ? values(bias) : std::vector<float>());
-}
-
-ReferenceWeights checkpoint_weights(const Checkpoint& checkpoint, int threads) {
-  return [&checkpoint, threads](const std::string& name) { return read_stored(checkpoint, name, threads); };
-}
-
 ReferenceWeights package_weights(const DataLayout& layout, const Checkpoint& checkpoint,
                                  const std::filesystem::path& package, const Encoding& preferred, int threads) {
   return [&layout, &checkpoint, package, preferred, threads](const std::string& name) {
@@ -91,7 +68,7 @@ ReferenceWeights package_weights(const DataLayout& layout, const Checkpoint& che
       if (placed.request->name == name && placed.request->encoding.holds_values() &&
           (chosen == nullptr || placed.request->encoding == preferred))
         chosen = &placed;
-    if (chosen == nullptr) return read_stored(checkpoint, name, threads);
+    if (chosen == nullptr) return WeightRows(checkpoint, name).to_float32(threads);
     return read_placed(*chosen, checkpoint, package, threads);
   };
 }
@@ -102,7 +79,7 @@ Likeness quantized_weights(const DataLayout& layout, const Checkpoint& checkpoin
   for (const PlacedWeight& placed : layout.weights()) {
     if (!placed.request->encoding.quantized()) continue;
     throw_if_interrupted();
-    const HostTensor stored = read_stored(checkpoint, placed.request->name, threads);
+    const HostTensor stored = WeightRows(checkpoint, placed.request->name).to_float32(threads);
     likeness.add(read_placed(placed, checkpoint, package, threads).values<float>(), stored.values<float>());
   }
   return likeness;

@@ -1,22 +1,15 @@
-// The weights of a package and of a checkpoint in float32, for the reference.
+// The weights of a package in float32, for the reference.
 #pragma once
 
 #include <filesystem>
 #include <vector>
 
 #include "backend/tensor_backend.h"
+#include "data/data_layout.h"
 #include "quant/role.h"
-#include "serialize/data_layout.h"
 #include "verify/measure.h"
 
 namespace q3vl {
-
-/// The checkpoint's weights, widened exactly; it must outlive the result.
-ReferenceWeights checkpoint_weights(const Checkpoint& checkpoint, int threads);
-
-/// What the columns of a weight in w8a8 or row_norms are multiplied by, as many factors as its norm has channels;
-/// nothing for one without a norm. Throws Error(bad_input).
-std::vector<float> column_balance(const Checkpoint& checkpoint, const WeightRequest& request);
 
 /// What the package's own bytes stand for: quantised weights dequantised, others widened. Places and encodings
 /// are those of `layout`; a weight that the package holds in two encodings is taken in `preferred`, and one whose

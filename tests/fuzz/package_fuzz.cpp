@@ -9,11 +9,11 @@
 #include <map>
 
 #include "fuzz.h"
+#include "onnx/lone_matrices.h"
+#include "onnx/model_differences.h"
+#include "onnx/model_probe.h"
 #include "qwen3vl_export/inspect.h"
 #include "runtime/package_config.h"
-#include "serialize/lone_matrices.h"
-#include "serialize/model_differences.h"
-#include "serialize/model_probe.h"
 
 namespace {
 

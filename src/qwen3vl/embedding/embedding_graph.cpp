@@ -1,8 +1,8 @@
 #include "qwen3vl/embedding/embedding_graph.h"
 
+#include "contract/graph_io.h"
 #include "ops/embedding_lookup.h"
 #include "ops/shape.h"
-#include "qwen3vl/contract.h"
 #include "qwen3vl/names.h"
 
 namespace q3vl {

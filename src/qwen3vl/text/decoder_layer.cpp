@@ -4,9 +4,9 @@
 #include <array>
 
 #include "ops/activation.h"
-#include "ops/cache_scales.h"
 #include "ops/shape.h"
 #include "ops/weight.h"
+#include "qwen3vl/kv_cache/kv_cache.h"
 
 namespace q3vl {
 namespace {
@@ -37,10 +37,7 @@ std::pair<Value, KeyValue> self_attention(const Builder& b, const Scope& s, cons
   const Value k = head_norm(g, s / "k_norm", cfg, key, k_gain, cfg.num_key_value_heads);
   const Value v = project("v_proj", kv_width, Role::attention_v);
   const GroupedHeads heads = {cfg.num_attention_heads, cfg.num_key_value_heads, cfg.head_dim};
-  std::optional<KeyValue> scales;
-  if (past.key.type == DataType::int8)
-    scales = {key_scales(b, s, k_gain, heads),
-              value_scales(b, s, s / "v_proj" / "weight", norm, cfg.hidden_size, layer, heads)};
+  const std::optional<KeyValue> scales = scales_of(b, s, norm, cfg, layer, past, k_gain);
   const auto [mixed, present] = grouped_query_attention(
       g, s, rotate(g, s / "q_rotary", q, step.rotary, cfg.num_attention_heads),
       rotate(g, s / "k_rotary", k, step.rotary, cfg.num_key_value_heads), v, past, step.lengths, heads, scales);

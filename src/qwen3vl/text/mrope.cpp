@@ -9,13 +9,13 @@ namespace {
 /// Angles [batch, sequence, head_dim / 2] in float32 → the table, one row a token.
 RotaryTable table_of(Graph& g, const Scope& s, const TextConfig& cfg, const Value& positions, DataType type) {
   const std::int64_t half = cfg.head_dim / 2;
-  const Value frequencies =
-      g.floats(s.path() + ".inv_freq", {half}, inverse_frequencies(cfg.rope_theta, half, cfg.head_dim));
+  const Value frequencies = g.floats(s.path() + ".inv_freq", {half},
+                                     inverse_frequencies(cfg.rope_theta, half, cfg.head_dim), DataType::float32);
   const Value angles = multiply(g, s, cast(g, s, positions, DataType::float32), frequencies);
   const auto rows = [&](std::string_view function) {
     const Value table = reshape(g, s, g.emit(s, function, {angles}, DataType::float32),
                                 {-1, half});  // [batch · sequence, head_dim / 2]
-    return type == DataType::float32 ? table : cast(g, s, table, type);
+    return as_type(g, s, table, type);
   };
   return {rows("Cos"), rows("Sin"), {}};
 }

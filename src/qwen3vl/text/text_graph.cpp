@@ -2,11 +2,12 @@
 
 #include <array>
 
+#include "contract/graph_io.h"
 #include "ops/cast.h"
 #include "ops/embedding_lookup.h"
 #include "ops/linear.h"
 #include "ops/shape.h"
-#include "qwen3vl/contract.h"
+#include "qwen3vl/kv_cache/kv_cache.h"
 #include "qwen3vl/names.h"
 #include "qwen3vl/text/decoder_layer.h"
 #include "qwen3vl/text/mrope.h"
@@ -54,13 +55,7 @@ void build_text_graph(const Builder& b, const ModelConfig& config, const TextOpt
       options.embeddings_inside
           ? g.input(contract::kPositionIds, DataType::int64, {contract::kBatch, contract::kSequence})
           : g.input(contract::kPositionIds, DataType::int64, {std::int64_t{3}, contract::kBatch, contract::kSequence});
-  const DataType cache_type = options.int8_cache ? DataType::int8 : type;
-  std::vector<KeyValue> past;
-  for (std::int64_t layer = 0; layer < cfg.num_hidden_layers; ++layer) {
-    const Dims dims = {contract::kBatch, cfg.num_key_value_heads, contract::kPastSequence, cfg.head_dim};
-    const Value key = g.input(contract::layer_name(contract::kPastKey, layer), cache_type, dims);
-    past.push_back({key, g.input(contract::layer_name(contract::kPastValue, layer), cache_type, dims)});
-  }
+  const std::vector<KeyValue> past = past_inputs(g, cfg, options.int8_cache ? DataType::int8 : type);
 
   const Value attended = g.emit(s / "attended", "ReduceSum", {mask, g.integers({1})}, DataType::int64,
                                 Attributes().set("keepdims", 0));  // [batch]
@@ -101,12 +96,7 @@ void build_text_graph(const Builder& b, const ModelConfig& config, const TextOpt
 
   g.output(contract::kLogits, logits,
            {contract::kBatch, options.all_logits ? Dim(contract::kSequence) : Dim(std::int64_t{1}), cfg.vocab_size});
-  for (std::int64_t layer = 0; layer < cfg.num_hidden_layers; ++layer) {
-    const Dims dims = {contract::kBatch, cfg.num_key_value_heads, contract::kTotalSequence, cfg.head_dim};
-    g.output(contract::layer_name(contract::kPresentKey, layer), present[static_cast<std::size_t>(layer)].key, dims);
-    g.output(contract::layer_name(contract::kPresentValue, layer), present[static_cast<std::size_t>(layer)].value,
-             dims);
-  }
+  present_outputs(g, cfg, present);
 }
 
 }  // namespace q3vl

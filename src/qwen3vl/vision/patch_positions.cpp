@@ -38,12 +38,12 @@ struct Neighbours {
 /// Aligned corners: the `count` patches of a line divide the table's side evenly, ends on ends. The division is that of
 /// torch.linspace in float32, counted from both ends with a rounded step, so that the weights are Hugging Face's to the
 /// last bit.
-Neighbours neighbours(Graph& g, const Scope& s, const Value& place, const Value& count, std::int64_t side,
-                      DataType type) {
+Neighbours neighbours(Graph& g, const Scope& s, const Value& place, const Value& count, std::int64_t side) {
+  constexpr DataType type = DataType::float32;
   const Value one = g.scalar(1);
   const Value last = subtract(g, s, count, one);
   const Value gaps = cast(g, s, maximum(g, s, last, one), type);
-  const Value end = g.float_scalar(static_cast<float>(side - 1));
+  const Value end = g.float_scalar(static_cast<float>(side - 1), type);
   const Value step = divide(g, s, end, gaps);
   const Value from_begin = multiply(g, s, step, cast(g, s, place, type));
   const Value from_end = subtract(g, s, end, multiply(g, s, step, cast(g, s, subtract(g, s, last, place), type)));
@@ -55,7 +55,7 @@ Neighbours neighbours(Graph& g, const Scope& s, const Value& place, const Value&
   const Value low = cast(g, s, floor, DataType::int64);
   const Value high = minimum(g, s, add(g, s, low, one), g.scalar(side - 1));
   const Value high_weight = subtract(g, s, point, floor);
-  return {low, high, subtract(g, s, g.float_scalar(1.0F), high_weight), high_weight};
+  return {low, high, subtract(g, s, g.float_scalar(1.0F, type), high_weight), high_weight};
 }
 
 Value interpolated_table(const Builder& b, const Scope& s, const VisionConfig& cfg, const PatchPlaces& places,
@@ -63,12 +63,12 @@ Value interpolated_table(const Builder& b, const Scope& s, const VisionConfig& c
   Graph& g = b.graph;
   const std::int64_t side = cfg.position_table_side();
   const Value table = float_weight(b, s / "weight", {cfg.num_position_embeddings, cfg.hidden_size}, Role::vision_table);
-  const Neighbours row = neighbours(g, s / "row", places.row, grid.rows, side, table.type);
-  const Neighbours column = neighbours(g, s / "column", places.column, grid.columns, side, table.type);
+  const Neighbours row = neighbours(g, s / "row", places.row, grid.rows, side);
+  const Neighbours column = neighbours(g, s / "column", places.column, grid.columns, side);
   const auto corner = [&](const Value& r, const Value& r_weight, const Value& c, const Value& c_weight) {
     const Value index = add(g, s, multiply(g, s, r, g.scalar(side)), c);
-    const Value weight = unsqueeze(g, s, multiply(g, s, r_weight, c_weight), 1);  // [h·w, 1]
-    return multiply(g, s, gather(g, s, table, index), weight);                    // [h·w, hidden]
+    const Value weight = unsqueeze(g, s, multiply(g, s, r_weight, c_weight), 1);           // [h·w, 1]
+    return multiply(g, s, gather(g, s, table, index), as_type(g, s, weight, table.type));  // [h·w, hidden]
   };
   Value sum = corner(row.low, row.low_weight, column.low, column.low_weight);
   sum = add(g, s, sum, corner(row.low, row.low_weight, column.high, column.high_weight));
@@ -80,12 +80,14 @@ Value interpolated_table(const Builder& b, const Scope& s, const VisionConfig& c
 RotaryTable rotary_table(Graph& g, const Scope& s, const VisionConfig& cfg, const PatchPlaces& places, DataType type) {
   const std::int64_t quarter = cfg.head_dim() / 4;
   const Value frequencies = g.floats("model.visual.rotary_pos_emb.inv_freq", {quarter},
-                                     inverse_frequencies(kRotaryTheta, quarter, 2 * quarter));
-  const auto angles = [&](const Value& place) {
-    return multiply(g, s, unsqueeze(g, s, cast(g, s, place, type), 1), frequencies);  // [h·w, head_dim / 4]
+                                     inverse_frequencies(kRotaryTheta, quarter, 2 * quarter), DataType::float32);
+  const auto angles = [&](const Value& place) {  // in float32, whatever the table's type: [h·w, head_dim / 4]
+    return multiply(g, s, unsqueeze(g, s, cast(g, s, place, DataType::float32), 1), frequencies);
   };
   const Value angle = concat(g, s, {angles(places.row), angles(places.column)}, 1);  // [h·w, head_dim / 2]
-  return {g.emit(s, "Cos", {angle}, type), g.emit(s, "Sin", {angle}, type), g.integers({0})};
+  const Value cosines = g.emit(s, "Cos", {angle}, DataType::float32);
+  const Value sines = g.emit(s, "Sin", {angle}, DataType::float32);
+  return {as_type(g, s, cosines, type), as_type(g, s, sines, type), g.integers({0})};
 }
 
 }  // namespace

@@ -2,12 +2,12 @@
 
 #include <algorithm>
 
+#include "contract/graph_io.h"
 #include "ops/activation.h"
 #include "ops/attention.h"
 #include "ops/linear.h"
 #include "ops/norm.h"
 #include "ops/shape.h"
-#include "qwen3vl/contract.h"
 #include "qwen3vl/vision/patch_positions.h"
 
 namespace q3vl {
@@ -138,7 +138,8 @@ void build_vision_graph(const Builder& b, const ModelConfig& config) {
   body->output("next_first_patch", end, {std::int64_t{1}});
   body->sequence_output(all);
 
-  const Value none = g.emit(s / "no_features", "SequenceConstruct", {g.floats("no_features", {0, width}, {})}, type);
+  const Value none =
+      g.emit(s / "no_features", "SequenceConstruct", {g.floats("no_features", {0, width}, {}, type)}, type);
   const Value images = dimension(g, s / "num_images", grids, 0);
   const auto loop = g.emit_many(s / "images", "Loop", {images, Value{}, g.integers({0}), none}, {DataType::int64, type},
                                 Attributes().set("body", body));

@@ -1,0 +1,79 @@
+#include "package/transformers_js/files.h"
+
+#include <fmt/format.h>
+
+#include "base/file.h"
+#include "contract/file_names.h"
+
+namespace q3vl {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A document that must be an object.
+Json read_object_file(const fs::path& path, const JsonLimits& limits = kConfigJson) {
+  Json document = read_json_file(path, limits);
+  JsonObject(document, path.string());
+  return document;
+}
+
+/// The checkpoint's image settings as they are written.
+Json image_settings(const fs::path& checkpoint) {
+  if (const fs::path own = checkpoint / kPreprocessorFile; path_exists(own)) return read_object_file(own);
+  const fs::path nested = checkpoint / kProcessorFile;
+  const Json document = read_object_file(nested);
+  return JsonObject(document, nested.string()).object("image_processor").json();
+}
+
+/// The template that stands in a file of its own.
+std::string chat_template(const fs::path& checkpoint) {
+  if (const fs::path jinja = checkpoint / "chat_template.jinja"; path_exists(jinja)) return read_text_file(jinja);
+  const fs::path path = checkpoint / "chat_template.json";
+  const Json document = read_object_file(path);
+  return JsonObject(document, path.string()).string("chat_template");
+}
+
+void set_if_absent(Json& object, const char* key, Json value) {
+  if (!object.contains(key) || object.at(key).is_null()) object[key] = std::move(value);
+}
+
+}  // namespace
+
+Json transformers_js_config(const fs::path& checkpoint, const GenerationConfig& generation,
+                            const BrowserDataFiles& data_files) {
+  Json document = read_object_file(checkpoint / kConfigFile);
+  set_if_absent(document, "architectures", Json::array({"Qwen3VLForConditionalGeneration"}));
+  set_if_absent(document, "eos_token_id", generation.eos_token_ids);
+  set_if_absent(document.at("text_config"), "model_type", "qwen3_vl_text");
+  Json settings = {{"dtype", "fp32"}};  // the files without a suffix, whatever is in them
+  if (!data_files.empty()) settings["use_external_data_format"] = data_files;
+  document["transformers.js_config"] = std::move(settings);
+  return document;
+}
+
+Json transformers_js_preprocessor(const fs::path& checkpoint, const ImageConfig& image, std::int64_t max_pixels) {
+  Json document = image_settings(checkpoint);
+  set_if_absent(document, "image_processor_type", "Qwen2VLImageProcessorFast");
+  document["processor_class"] = "Qwen3VLProcessor";
+  for (const char* step : {"do_convert_rgb", "do_normalize", "do_rescale", "do_resize"}) document[step] = true;
+  document["resample"] = 3;  // bicubic
+  document["rescale_factor"] = image.rescale_factor;
+  document["image_mean"] = image.image_mean;
+  document["image_std"] = image.image_std;
+  document["patch_size"] = image.patch_size;
+  document["temporal_patch_size"] = image.temporal_patch_size;
+  document["merge_size"] = image.merge_size;
+  document["size"] = {{"shortest_edge", image.min_pixels}, {"longest_edge", max_pixels}};
+  // The spelling of older files, which would win over the size.
+  document.erase("min_pixels");
+  document.erase("max_pixels");
+  return document;
+}
+
+Json transformers_js_tokenizer_config(const fs::path& checkpoint) {
+  Json document = read_object_file(checkpoint / kTokenizerConfigFile);
+  if (!document.contains("chat_template")) document["chat_template"] = chat_template(checkpoint);
+  return document;
+}
+
+}  // namespace q3vl
