@@ -14,7 +14,7 @@
 #include "package/package_layout.h"
 #include "quant/role.h"
 
-namespace q3vl {
+namespace q3vl::adding_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -74,4 +74,4 @@ TEST(Adding, RolesThatShareAnInputNameTheFirstThatReadsIt) {
 }
 
 }  // namespace
-}  // namespace q3vl
+}  // namespace q3vl::adding_test

@@ -8,6 +8,7 @@
 #include <set>
 #include <string>
 
+namespace q3vl::architecture_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -78,3 +79,4 @@ TEST(Architecture, HeavyHeadersStayInTheirModules) {
 }
 
 }  // namespace
+}  // namespace q3vl::architecture_test

@@ -25,7 +25,7 @@
 #include "support/refusal.h"
 #include "support/temporary_folder.h"
 
-namespace q3vl {
+namespace q3vl::base_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -586,4 +586,4 @@ TEST(Digest, ZerosAndFiles) {
 }
 
 }  // namespace
-}  // namespace q3vl
+}  // namespace q3vl::base_test

@@ -8,7 +8,7 @@
 
 #include "support/command_line_test.h"
 
-namespace q3vl {
+namespace q3vl::bench_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -334,4 +334,4 @@ TEST_F(Bench, StopsWhenItIsInterrupted) {
 }
 
 }  // namespace
-}  // namespace q3vl
+}  // namespace q3vl::bench_test

@@ -30,7 +30,7 @@
 #include "torch_backend/prompt_features.h"
 #include "weights/weight_rows.h"
 
-namespace q3vl {
+namespace q3vl::calibration_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -654,4 +654,4 @@ TEST(CalibrationFile, OfAnotherCheckpointIsRefused) {
 }
 
 }  // namespace
-}  // namespace q3vl
+}  // namespace q3vl::calibration_test

@@ -8,7 +8,7 @@
 #include "support/refusal.h"
 #include "support/temporary_folder.h"
 
-namespace q3vl {
+namespace q3vl::chat_template_test {
 namespace {
 
 OrderedJson recorded(const char* name) {
@@ -104,4 +104,4 @@ TEST(ChatTemplate, TakesLongRuns) {
 }
 
 }  // namespace
-}  // namespace q3vl
+}  // namespace q3vl::chat_template_test

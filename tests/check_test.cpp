@@ -8,7 +8,7 @@
 
 #include "support/command_line_test.h"
 
-namespace q3vl {
+namespace q3vl::check_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -177,4 +177,4 @@ TEST_F(Check, ManifestsThatCannotBeCheckedBy) {
 }
 
 }  // namespace
-}  // namespace q3vl
+}  // namespace q3vl::check_test

@@ -7,7 +7,7 @@
 #include "support/refusal.h"
 #include "support/temporary_folder.h"
 
-namespace q3vl {
+namespace q3vl::config_test {
 namespace {
 
 using Ids = std::vector<std::int64_t>;
@@ -616,4 +616,4 @@ TEST_F(ConfigFiles, ImageSettingsThatDoNotFit) {
 }
 
 }  // namespace
-}  // namespace q3vl
+}  // namespace q3vl::config_test

@@ -7,7 +7,7 @@
 #include "support/command.h"
 #include "support/temporary_folder.h"
 
-namespace q3vl {
+namespace q3vl::copy_floor_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -56,4 +56,4 @@ TEST(CopyFloor, OutputThatIsThereIsLeftAlone) {
 }
 
 }  // namespace
-}  // namespace q3vl
+}  // namespace q3vl::copy_floor_test

@@ -16,7 +16,7 @@
 #include "support/refusal.h"
 #include "support/temporary_folder.h"
 
-namespace q3vl {
+namespace q3vl::data_writer_test {
 namespace {
 
 using Bytes = std::vector<std::byte>;
@@ -252,4 +252,4 @@ TEST_F(DataWriterTest, IsCheckedByAsManyThreads) {
 }
 
 }  // namespace
-}  // namespace q3vl
+}  // namespace q3vl::data_writer_test

@@ -11,7 +11,7 @@
 #include "support/command_line_test.h"
 #include "support/odd_model.h"
 
-namespace q3vl {
+namespace q3vl::determinism_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -108,4 +108,4 @@ TEST_F(Determinism, BytesAreThoseThatWereRecorded) {
 }
 
 }  // namespace
-}  // namespace q3vl
+}  // namespace q3vl::determinism_test

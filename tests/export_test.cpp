@@ -12,7 +12,7 @@
 
 #include "support/command_line_test.h"
 
-namespace q3vl {
+namespace q3vl::export_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -621,4 +621,4 @@ TEST_F(Export, MissingFiles) {
 }
 
 }  // namespace
-}  // namespace q3vl
+}  // namespace q3vl::export_test

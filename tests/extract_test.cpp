@@ -13,7 +13,7 @@
 
 #include "support/command_line_test.h"
 
-namespace q3vl {
+namespace q3vl::extract_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -540,4 +540,4 @@ TEST_F(Extract, InterruptedItLeavesNothing) {
 }
 
 }  // namespace
-}  // namespace q3vl
+}  // namespace q3vl::extract_test

@@ -14,6 +14,7 @@
 
 #include "package/genai/contract.h"
 
+namespace q3vl::genai_contract_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -505,3 +506,4 @@ TEST(GenaiContract, HoldsTheTextOnlyPackage) {
 }
 
 }  // namespace
+}  // namespace q3vl::genai_contract_test

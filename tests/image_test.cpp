@@ -26,7 +26,7 @@
 // After cstdio, which it needs.
 #include <jpeglib.h>
 
-namespace q3vl {
+namespace q3vl::image_test {
 namespace {
 
 using Bytes = std::vector<std::uint8_t>;
@@ -609,4 +609,4 @@ TEST(ModelImage, TheCallersLimitCounts) {
 }
 
 }  // namespace
-}  // namespace q3vl
+}  // namespace q3vl::image_test

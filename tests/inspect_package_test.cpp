@@ -11,7 +11,7 @@
 
 #include "support/inspect_fixture.h"
 
-namespace q3vl {
+namespace q3vl::inspect_package_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -314,4 +314,4 @@ TEST_F(Inspect, DamagedFilesOfAPackageAreReported) {
 }
 
 }  // namespace
-}  // namespace q3vl
+}  // namespace q3vl::inspect_package_test

@@ -12,7 +12,7 @@
 #include "support/inspect_fixture.h"
 #include "support/odd_model.h"
 
-namespace q3vl {
+namespace q3vl::inspect_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -481,4 +481,4 @@ TEST_F(Inspect, LibTorchIsNotOpened) {
 }
 
 }  // namespace
-}  // namespace q3vl
+}  // namespace q3vl::inspect_test

@@ -16,7 +16,7 @@
 #include "support/command.h"
 #include "support/temporary_folder.h"
 
-namespace q3vl {
+namespace q3vl::install_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -454,4 +454,4 @@ TEST_F(Install, TheSampleMakefileMakesWhatChanged) {
 }
 
 }  // namespace
-}  // namespace q3vl
+}  // namespace q3vl::install_test

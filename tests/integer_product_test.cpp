@@ -14,7 +14,7 @@
 #include "runtime/session.h"
 #include "support/temporary_folder.h"
 
-namespace q3vl {
+namespace q3vl::integer_product_test {
 namespace {
 
 const Encoding kW8a8{.format = Encoding::Format::w8a8};
@@ -143,4 +143,4 @@ TEST(IntegerProduct, ARowOfOutliersCostsTheOthersNothing) {
 }
 
 }  // namespace
-}  // namespace q3vl
+}  // namespace q3vl::integer_product_test

@@ -19,7 +19,7 @@
 #include "kernels/pack.h"
 #include "kernels/quantize.h"
 
-namespace q3vl {
+namespace q3vl::kernel_test {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
@@ -663,4 +663,4 @@ TEST_P(Kernels, PackLowBitsFirst) {
 }
 
 }  // namespace
-}  // namespace q3vl
+}  // namespace q3vl::kernel_test

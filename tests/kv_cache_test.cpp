@@ -12,7 +12,7 @@
 #include "runtime/session.h"
 #include "support/temporary_folder.h"
 
-namespace q3vl {
+namespace q3vl::kv_cache_test {
 namespace {
 
 constexpr std::int64_t kHeads = 6;
@@ -235,4 +235,4 @@ TEST(KeyScales, AreReachedAndNeverExceeded) {
 }
 
 }  // namespace
-}  // namespace q3vl
+}  // namespace q3vl::kv_cache_test

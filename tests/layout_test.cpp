@@ -16,7 +16,7 @@
 #include "support/command_line_test.h"
 #include "support/refusal.h"
 
-namespace q3vl {
+namespace q3vl::layout_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -474,4 +474,4 @@ TEST_F(DataFilesTest, AWeightThatFitsNoFileIsRefused) {
 }
 
 }  // namespace
-}  // namespace q3vl
+}  // namespace q3vl::layout_test

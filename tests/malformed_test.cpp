@@ -20,7 +20,7 @@
 #include "support/command_line_test.h"
 #include "support/refusal.h"
 
-namespace q3vl {
+namespace q3vl::malformed_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -364,4 +364,4 @@ TEST_F(ChangingInput, OneThatShrinksIsRefusedWhereItEnds) {
 }
 
 }  // namespace
-}  // namespace q3vl
+}  // namespace q3vl::malformed_test

@@ -23,6 +23,7 @@
 #include "qwen3vl_export/error.h"
 #include "support/refusal.h"
 
+namespace q3vl::serialize_schema_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -689,3 +690,4 @@ TEST(ReadModelSummary, RefusesMoreBytesThanCanBeCounted) {
 }
 
 }  // namespace
+}  // namespace q3vl::serialize_schema_test

@@ -17,7 +17,7 @@
 #include "runtime/session.h"
 #include "support/temporary_folder.h"
 
-namespace q3vl {
+namespace q3vl::onnxruntime_weights_test {
 namespace {
 
 constexpr std::int64_t kRows = 24;
@@ -167,4 +167,4 @@ std::string form_name(const testing::TestParamInfo<QuantizedForms::ParamType>& f
 INSTANTIATE_TEST_SUITE_P(All, QuantizedForms, testing::ValuesIn(all_forms()), form_name);
 
 }  // namespace
-}  // namespace q3vl
+}  // namespace q3vl::onnxruntime_weights_test

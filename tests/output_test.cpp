@@ -18,7 +18,7 @@
 
 #include "support/command_line_test.h"
 
-namespace q3vl {
+namespace q3vl::output_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -477,4 +477,4 @@ TEST_F(Output, AReportIsTheOldOneOrTheNewOne) {
 }
 
 }  // namespace
-}  // namespace q3vl
+}  // namespace q3vl::output_test

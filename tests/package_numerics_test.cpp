@@ -21,7 +21,7 @@
 #include "synth/synth_checkpoint.h"
 #include "tensors/tensor_reader.h"
 
-namespace q3vl {
+namespace q3vl::package_numerics_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -493,4 +493,4 @@ TEST_F(PackageNumerics, AnExtractedLanguageModelEqualsTheReference) {
 }
 
 }  // namespace
-}  // namespace q3vl
+}  // namespace q3vl::package_numerics_test

@@ -13,7 +13,7 @@
 #include "support/temporary_folder.h"
 #include "support/test_data.h"
 
-namespace q3vl::test {
+namespace q3vl::test::package_test {
 namespace {
 
 using testing::HasSubstr;
@@ -265,4 +265,4 @@ TEST(Answers, AWrongOneIsSeen) {
 }
 
 }  // namespace
-}  // namespace q3vl::test
+}  // namespace q3vl::test::package_test

@@ -12,7 +12,7 @@
 #include "support/temporary_folder.h"
 #include "synth/synth_checkpoint.h"
 
-namespace q3vl {
+namespace q3vl::plan_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -199,4 +199,4 @@ TEST_F(Plan, RefusesWhatTheExportRefuses) {
 }
 
 }  // namespace
-}  // namespace q3vl
+}  // namespace q3vl::plan_test

@@ -12,7 +12,7 @@
 #include "support/refusal.h"
 #include "support/test_data.h"
 
-namespace q3vl {
+namespace q3vl::prompt_test {
 namespace {
 
 using test::Recorded;
@@ -196,4 +196,4 @@ TEST(ImagePatches, RefusesWhatNeedsResizing) {
 }
 
 }  // namespace
-}  // namespace q3vl
+}  // namespace q3vl::prompt_test

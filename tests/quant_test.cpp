@@ -14,7 +14,7 @@
 #include "qwen3vl_export/error.h"
 #include "support/refusal.h"
 
-namespace q3vl {
+namespace q3vl::quant_test {
 namespace {
 
 Encoding blocks(int bits, int block_size, bool symmetric = true, const char* quantizer = "rtn") {
@@ -465,4 +465,4 @@ TEST(WeightRequests, ShareOneFormAndRefuseASecondBinding) {
 }
 
 }  // namespace
-}  // namespace q3vl
+}  // namespace q3vl::quant_test

@@ -11,7 +11,7 @@
 #include "support/command.h"
 #include "support/command_line_test.h"
 
-namespace q3vl {
+namespace q3vl::quantized_export_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -243,4 +243,4 @@ TEST_F(QuantizedExport, CalibrationsThatDoNotFitAreRefused) {
 }
 
 }  // namespace
-}  // namespace q3vl
+}  // namespace q3vl::quantized_export_test

@@ -12,7 +12,7 @@
 #include "support/refusal.h"
 #include "support/temporary_folder.h"
 
-namespace q3vl {
+namespace q3vl::recipe_test {
 namespace {
 
 class RecipeFile : public testing::Test {
@@ -302,4 +302,4 @@ TEST_F(RecipeFile, GptqNeedsACalibration) {
 }
 
 }  // namespace
-}  // namespace q3vl
+}  // namespace q3vl::recipe_test

@@ -18,7 +18,7 @@
 #include "support/refusal.h"
 #include "support/test_data.h"
 
-namespace q3vl::reference {
+namespace q3vl::reference::reference_test {
 namespace {
 
 using test::max_difference;
@@ -415,4 +415,4 @@ TEST(OddUntiedModel, DecodingARightPaddedBatchEqualsLoopsOverDoubles) {
 }
 
 }  // namespace
-}  // namespace q3vl::reference
+}  // namespace q3vl::reference::reference_test

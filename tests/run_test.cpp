@@ -18,7 +18,7 @@
 #include "support/refusal.h"
 #include "support/temporary_folder.h"
 
-namespace q3vl {
+namespace q3vl::run_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -406,4 +406,4 @@ TEST(ClipSize, CountsAllFramesTogether) {
 }
 
 }  // namespace
-}  // namespace q3vl
+}  // namespace q3vl::run_test

@@ -7,7 +7,7 @@
 #include "support/refusal.h"
 #include "support/temporary_folder.h"
 
-namespace q3vl {
+namespace q3vl::runtime_test {
 namespace {
 
 using testing::ElementsAre;
@@ -214,4 +214,4 @@ TEST(HostTensor, ConvertsAmongFloats) {
 }
 
 }  // namespace
-}  // namespace q3vl
+}  // namespace q3vl::runtime_test

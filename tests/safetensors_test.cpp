@@ -11,7 +11,7 @@
 #include "support/refusal.h"
 #include "support/temporary_folder.h"
 
-namespace q3vl {
+namespace q3vl::safetensors_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -406,4 +406,4 @@ TEST_F(CheckpointFolder, IndexesThatDoNotFit) {
 }
 
 }  // namespace
-}  // namespace q3vl
+}  // namespace q3vl::safetensors_test

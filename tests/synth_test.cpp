@@ -16,7 +16,7 @@
 #include "support/temporary_folder.h"
 #include "synth/synth_checkpoint.h"
 
-namespace q3vl {
+namespace q3vl::synth_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -721,4 +721,4 @@ TEST_F(SynthProgram, AnInterruptLeavesNothingBehind) {
 }
 
 }  // namespace
-}  // namespace q3vl
+}  // namespace q3vl::synth_test

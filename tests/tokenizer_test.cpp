@@ -12,7 +12,7 @@
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/utf8.h"
 
-namespace q3vl {
+namespace q3vl::tokenizer_test {
 namespace {
 
 using testing::ElementsAre;
@@ -455,4 +455,4 @@ TEST(Tokenizer, SaysWhichFileIsWrong) {
 }
 
 }  // namespace
-}  // namespace q3vl
+}  // namespace q3vl::tokenizer_test

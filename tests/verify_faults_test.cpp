@@ -21,7 +21,7 @@
 #include "support/verified_packages.h"
 #include "tensors/torch_weight_block.h"
 
-namespace q3vl {
+namespace q3vl::verify_faults_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -565,4 +565,4 @@ TEST(Verify, AnotherCheckpointIsNotTheOne) {
 }
 
 }  // namespace
-}  // namespace q3vl
+}  // namespace q3vl::verify_faults_test

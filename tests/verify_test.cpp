@@ -18,7 +18,7 @@
 #include "verify/cases.h"
 #include "verify/measure.h"
 
-namespace q3vl {
+namespace q3vl::verify_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -485,4 +485,4 @@ TEST(VerifyRefusals, AreOneSentenceAndACode) {
 }
 
 }  // namespace
-}  // namespace q3vl
+}  // namespace q3vl::verify_test
