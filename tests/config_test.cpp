@@ -1,5 +1,8 @@
 // config.json and its sisters: what is read, both dialects alike, and every refusal in its exact words.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <cmath>
 
 #include "config/generation_config.h"
 #include "config/image_config.h"
@@ -104,6 +107,75 @@ TEST(ModelConfigs, BothDialectsSayTheSame) {
   EXPECT_EQ(parse(newer).text.mrope_section, (Ids{5, 4, 3}));
 }
 
+/// Hugging Face's order: rope_scaling, then rope_parameters; rope_theta inside, then outside.
+TEST(ModelConfigs, WhereTwoHomesOfTheRotaryDiffer) {
+  Json c = config();
+  Json& text = c["text_config"];
+  EXPECT_TRUE(parse(c).warnings.empty());
+  text["rope_parameters"] = {{"rope_type", "default"}, {"rope_theta", 1e4}, {"mrope_section", {4, 4, 4}}};
+  ModelConfig both = parse(c);
+  EXPECT_EQ(both.text.mrope_section, (Ids{5, 4, 3}));
+  EXPECT_EQ(both.text.rope_theta, 5e6);
+  EXPECT_THAT(both.warnings,
+              testing::ElementsAre("config.json: text_config.rope_scaling and text_config.rope_parameters "
+                                   "differ; the former counts, as in Hugging Face"));
+  text["rope_parameters"] = text["rope_scaling"];
+  EXPECT_TRUE(parse(c).warnings.empty()) << "they say the same";
+  text["rope_scaling"] = Json::object();  // says nothing
+  EXPECT_TRUE(parse(c).warnings.empty());
+  text["rope_parameters"]["rope_theta"] = 1e4;
+  both = parse(c);
+  EXPECT_EQ(both.text.rope_theta, 1e4);
+  EXPECT_THAT(both.warnings,
+              testing::ElementsAre("config.json: text_config.rope_parameters.rope_theta is 10000, and "
+                                   "text_config.rope_theta is 5000000; the former counts, as in Hugging Face"));
+}
+
+TEST(ModelConfigs, RopeScaling) {
+  Json c = config();
+  Json& rope = c["text_config"]["rope_scaling"];
+  EXPECT_EQ(parse(c).text.rope_scaling, RopeScaling{});
+  rope["rope_type"] = "linear";
+  rope["factor"] = 2;
+  EXPECT_EQ(parse(c).text.rope_scaling, (RopeScaling{.type = RopeScaling::Type::linear, .factor = 2}));
+  rope["rope_type"] = "yarn";
+  rope["factor"] = 4;
+  RopeScaling yarn{.type = RopeScaling::Type::yarn,
+                   .factor = 4,
+                   .attention_factor = 0.1 * std::log(4.0) + 1,
+                   .original_max_position_embeddings = c["text_config"]["max_position_embeddings"]};
+  EXPECT_EQ(parse(c).text.rope_scaling, yarn);
+  rope.update({{"original_max_position_embeddings", 512}, {"beta_fast", 16}, {"beta_slow", 2}, {"truncate", false}});
+  rope["attention_factor"] = 1.5;
+  yarn = {.type = RopeScaling::Type::yarn,
+          .factor = 4,
+          .attention_factor = 1.5,
+          .beta_fast = 16,
+          .beta_slow = 2,
+          .truncate = false,
+          .original_max_position_embeddings = 512};
+  EXPECT_EQ(parse(c).text.rope_scaling, yarn);
+  rope.erase("attention_factor");
+  rope.update({{"mscale", 0.7}, {"mscale_all_dim", 0.3}});
+  EXPECT_DOUBLE_EQ(parse(c).text.rope_scaling.attention_factor,
+                   (0.07 * std::log(4.0) + 1) / (0.03 * std::log(4.0) + 1));
+}
+
+TEST(ModelConfigs, TokenIdsOfTheTopWhereTextConfigHasNone) {
+  Json c = config();
+  for (const char* key : {"bos_token_id", "eos_token_id", "pad_token_id"}) c["text_config"].erase(key);
+  c.update({{"bos_token_id", 3}, {"eos_token_id", {4, 5}}, {"pad_token_id", 6}});
+  ModelConfig parsed = parse(c);
+  EXPECT_EQ(parsed.bos_token_id, 3);
+  EXPECT_EQ(parsed.eos_token_ids, (Ids{4, 5}));
+  EXPECT_EQ(parsed.pad_token_id, 6);
+  c["text_config"].update({{"eos_token_id", 7}, {"pad_token_id", 8}});
+  parsed = parse(c);
+  EXPECT_EQ(parsed.bos_token_id, 3);
+  EXPECT_EQ(parsed.eos_token_ids, Ids{7});
+  EXPECT_EQ(parsed.pad_token_id, 8);
+}
+
 TEST(ModelConfigs, WhatMayBeAbsentOrNull) {
   Json c = config();
   for (const char* key : {"attention_bias", "hidden_act", "bos_token_id", "eos_token_id", "tie_word_embeddings"})
@@ -114,7 +186,7 @@ TEST(ModelConfigs, WhatMayBeAbsentOrNull) {
   c["vision_config"]["deepstack_visual_indexes"] = Json::array();
   c["quantization_config"] = nullptr;
   c["text_config"]["num_experts"] = 0;
-  c["text_config"]["layer_types"] = {"full_attention", "full_attention"};
+  c["text_config"]["layer_types"] = std::vector<std::string>(4, "full_attention");
   const ModelConfig parsed = parse(c);
   EXPECT_EQ(parsed.bos_token_id, std::nullopt);
   EXPECT_EQ(parsed.pad_token_id, std::nullopt);
@@ -218,7 +290,18 @@ INSTANTIATE_TEST_SUITE_P(
                             "text_config.attention_bias is true; only models without it are exported"},
                     Refused{"/text_config/use_sliding_window", "true", kUnsupported,
                             "text_config.use_sliding_window is true; only models without it are exported"},
-                    Refused{"/text_config/layer_types", R"(["full_attention", "sliding_attention"])", kUnsupported,
+                    Refused{"/text_config/mlp_bias", "true", kUnsupported,
+                            "text_config.mlp_bias is true; only models without it are exported"},
+                    Refused{"/text_config/final_logit_softcapping", "30.0", kUnsupported,
+                            "text_config.final_logit_softcapping is 30.0; only models without it are exported"},
+                    Refused{"/text_config/partial_rotary_factor", "0.5", kUnsupported,
+                            "text_config.partial_rotary_factor is 0.5; only models without it are exported"},
+                    Refused{"/text_config/layer_types", R"(["full_attention"])", kBad,
+                            "text_config.layer_types has 1 entries, expected 4, one for each layer "
+                            "(num_hidden_layers)"},
+                    Refused{"/text_config/layer_types",
+                            R"(["full_attention", "full_attention", "full_attention", "sliding_attention"])",
+                            kUnsupported,
                             "text_config.layer_types holds \"sliding_attention\"; only \"full_attention\" is exported"},
                     Refused{"/text_config/layer_types", "7", kBad, "text_config.layer_types is 7, expected an array"},
                     Refused{"/text_config/rms_norm_eps", "1e-320", kBad,
@@ -269,15 +352,30 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"/text_config/rope_theta", "1", kBad, "text_config.rope_theta is 1, expected a number from 2 to 1e+30"},
         Refused{"/text_config/rope_theta", "1e300", kBad,
                 "text_config.rope_theta is 1e+300, expected a number from 2 to 1e+30"},
-        Refused{"/text_config/rope_parameters", R"({"rope_theta": 0.5, "mrope_section": [5, 4, 3]})", kBad,
-                "text_config.rope_parameters.rope_theta is 0.5, expected a number from 2 to 1e+30"},
-        Refused{"/text_config/rope_scaling/rope_type", "\"yarn\"", kUnsupported,
-                "text_config.rope_scaling.rope_type is \"yarn\"; only \"default\" is exported"},
-        Refused{"/text_config/rope_scaling/type", "\"linear\"", kUnsupported,
-                "text_config.rope_scaling.type is \"linear\"; only \"default\" is exported"},
-        Refused{"/text_config/rope_parameters",
+        Refused{"/text_config/rope_scaling", R"({"rope_theta": 0.5, "mrope_section": [5, 4, 3]})", kBad,
+                "text_config.rope_scaling.rope_theta is 0.5, expected a number from 2 to 1e+30"},
+        Refused{"/text_config/rope_scaling/rope_type", "\"llama3\"", kUnsupported,
+                "text_config.rope_scaling.rope_type is \"llama3\"; \"default\", \"linear\" and \"yarn\" are exported"},
+        Refused{"/text_config/rope_scaling/rope_type", "\"longrope\"", kUnsupported,
+                "text_config.rope_scaling.rope_type is \"longrope\", whose frequencies depend on the prompt's length; "
+                "\"default\", \"linear\" and \"yarn\" are exported"},
+        Refused{"/text_config/rope_scaling/rope_type", "\"yarn\"", kBad, "text_config.rope_scaling.factor is missing"},
+        Refused{
+            "/text_config/rope_scaling/factor", "4", kBad,
+            "text_config.rope_scaling.factor is 4, but rope_type is \"default\", which has no factor; name the type "
+            "that is meant, \"yarn\" or \"linear\", or take the factor out"},
+        Refused{"/text_config/rope_scaling",
+                R"({"rope_type": "yarn", "factor": 2, "beta_fast": 1, "beta_slow": 8, "mrope_section": [5, 4, 3]})",
+                kBad,
+                "text_config.rope_scaling.beta_fast is 1, expected at least text_config.rope_scaling.beta_slow, which "
+                "is 8"},
+        Refused{"/text_config/rope_scaling", R"({"type": "dynamic", "mrope_section": [5, 4, 3]})", kUnsupported,
+                "text_config.rope_scaling.type is \"dynamic\", whose frequencies depend on the prompt's length; "
+                "\"default\", \"linear\" and \"yarn\" are exported"},
+        Refused{"/text_config/rope_scaling",
                 R"({"rope_theta": 5e6, "rope_type": "dynamic", "mrope_section": [5, 4, 3]})", kUnsupported,
-                "text_config.rope_parameters.rope_type is \"dynamic\"; only \"default\" is exported"},
+                "text_config.rope_scaling.rope_type is \"dynamic\", whose frequencies depend on the prompt's length; "
+                "\"default\", \"linear\" and \"yarn\" are exported"},
         Refused{"/text_config/rope_scaling/mrope_interleaved", "false", kUnsupported,
                 "text_config.rope_scaling.mrope_interleaved is false; only interleaved MRoPE is exported"},
         Refused{"/text_config/rope_scaling/mrope_section", "null", kBad,
@@ -311,6 +409,10 @@ INSTANTIATE_TEST_SUITE_P(
                 "and columns"},
         Refused{"/vision_config/in_channels", "65", kBad,
                 "vision_config.in_channels is 65, expected an integer from 1 to 64"},
+        Refused{"/vision_config/in_channels", "1", kUnsupported,
+                "vision_config.in_channels is 1; only 3, for red, green and blue, is exported"},
+        Refused{"/vision_config/fullatt_block_indexes", "[7, 15]", kUnsupported,
+                "vision_config.fullatt_block_indexes is an array; only models without it are exported"},
         Refused{"/vision_config/patch_size", "0", kBad,
                 "vision_config.patch_size is 0, expected an integer from 1 to 1024"},
         Refused{"/vision_config/temporal_patch_size", "0", kBad,
@@ -451,10 +553,10 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"/tie_word_embeddings", "null", kBad, "tie_word_embeddings is missing"},
         Refused{"/rope_theta", "null", kBad, "rope_parameters is missing, and so is the older rope_theta"},
         Refused{"/rope_theta", "0.5", kBad, "rope_theta is 0.5, expected a number from 2 to 1e+30"},
-        Refused{"/rope_scaling", R"({"rope_type": "yarn", "factor": 4.0})", kUnsupported,
-                "rope_scaling.rope_type is \"yarn\"; only \"default\" is exported"},
-        Refused{"/rope_parameters", R"({"rope_type": "yarn", "rope_theta": 1e6})", kUnsupported,
-                "rope_parameters.rope_type is \"yarn\"; only \"default\" is exported"},
+        Refused{"/rope_scaling", R"({"rope_type": "su", "factor": 4.0})", kUnsupported,
+                "rope_scaling.rope_type is \"su\"; \"default\", \"linear\" and \"yarn\" are exported"},
+        Refused{"/rope_parameters", R"({"rope_type": "linear", "rope_theta": 1e6, "factor": 0.5})", kBad,
+                "rope_parameters.factor is 0.5, expected a number from 1 to 1000000"},
         Refused{"/rope_parameters", R"({"rope_type": "default", "rope_theta": 1})", kBad,
                 "rope_parameters.rope_theta is 1, expected a number from 2 to 1e+30"},
         Refused{"/eos_token_id", "1024", kBad, "eos_token_id is 1024, expected an integer from 0 to 1023"}));
@@ -523,6 +625,14 @@ TEST_F(ConfigFiles, GenerationConfigGoesBeforeConfig) {
   expect(R"({"temperature": true})", "temperature is true, expected a number from 0 to 100");
   expect(R"({"repetition_penalty": []})", "repetition_penalty is an array, expected a number from 0.01 to 100");
   model_.eos_token_ids.clear();
+  write("generation_config.json", "{}");
+  write("tokenizer_config.json",
+        R"({"eos_token": {"content": "<|end|>"}, "added_tokens_decoder": {"5": {"content": "x"}}})");
+  write("tokenizer.json", R"({"added_tokens": [{"id": 1, "content": "<|begin|>"}, {"id": 6, "content": "<|end|>"}]})");
+  EXPECT_EQ(read_generation_config(folder_.path(), model_).eos_token_ids, Ids{6}) << "by its name";
+  write("tokenizer_config.json", R"({"eos_token": "<|end|>", "added_tokens_decoder": {"5": {"content": "<|end|>"}}})");
+  EXPECT_EQ(read_generation_config(folder_.path(), model_).eos_token_ids, Ids{5});
+  std::filesystem::remove(folder_ / "tokenizer_config.json");
   expect("{}", "eos_token_id is missing, here and in config.json; no client would know where an answer ends");
 }
 
@@ -554,8 +664,57 @@ TEST_F(ConfigFiles, ImageSettingsInEitherFileAndEitherSpelling) {
   older["min_pixels"] = 65536;
   older["max_pixels"] = 16777216;
   older["rescale_factor"] = 0.5;
-  write("preprocessor_config.json", older.dump());  // it goes before the nested settings
+  write("preprocessor_config.json", older.dump());
+  std::vector<std::string> warnings;
+  EXPECT_EQ(read_image_config(folder_.path(), *model_.vision, &warnings).rescale_factor, 1.0 / 255);
+  EXPECT_THAT(warnings, testing::ElementsAre(path("preprocessor_config.json") +
+                                             ": differs from image_processor of processor_config.json, which counts, "
+                                             "as in Hugging Face"));
+  std::filesystem::remove(folder_ / "processor_config.json");
   expect_settings(0.5);
+  write("processor_config.json", R"({"image_processor": )" + older.dump() + "}");
+  warnings.clear();
+  read_image_config(folder_.path(), *model_.vision, &warnings);
+  EXPECT_TRUE(warnings.empty()) << "they say the same";
+}
+
+TEST_F(ConfigFiles, PixelLimitsInEverySpelling) {
+  const auto limits = [&](const char* edit) {
+    Json settings = Json::parse(kPreprocessor);
+    settings.merge_patch(Json::parse(edit));
+    write("preprocessor_config.json", settings.dump());
+    const ImageConfig image = read_image_config(folder_.path(), *model_.vision);
+    return std::pair(image.min_pixels, image.max_pixels);
+  };
+  EXPECT_EQ(
+      limits(R"({"size": {"shortest_edge": null, "longest_edge": null, "min_pixels": 3000, "max_pixels": 4000}})"),
+      std::pair(3000L, 4000L));
+  EXPECT_EQ(limits(R"({"min_pixels": 2000, "max_pixels": 5000})"), std::pair(2000L, 5000L)) << "they override the size";
+  EXPECT_EQ(limits(R"({"max_pixels": 70000})"), std::pair(65536L, 70000L));
+  EXPECT_EQ(limits(R"({"size": null, "min_pixels": 2000, "max_pixels": 5000})"), std::pair(2000L, 5000L));
+}
+
+TEST_F(ConfigFiles, VideoSettingsAreThoseOfPicturesButForWhatTheySay) {
+  write("preprocessor_config.json", kPreprocessor);
+  const ImageConfig image = read_image_config(folder_.path(), *model_.vision);
+  EXPECT_EQ(read_video_config(folder_.path(), image), image);
+  write(
+      "video_preprocessor_config.json",
+      R"({"size": {"shortest_edge": 4096, "longest_edge": 8192}, "image_mean": [0.9, 0.8, 0.7], "image_std": [1, 1, 1]})");
+  ImageConfig video = image;
+  video.min_pixels = 4096;
+  video.max_pixels = 8192;
+  video.image_mean = {0.9, 0.8, 0.7};
+  video.image_std = {1, 1, 1};
+  EXPECT_EQ(read_video_config(folder_.path(), image), video);
+  write("processor_config.json", R"({"video_processor": {"rescale_factor": 0.5}})");  // goes before the older file
+  video = image;
+  video.rescale_factor = 0.5;
+  EXPECT_EQ(read_video_config(folder_.path(), image), video);
+  write("processor_config.json", R"({"video_processor": {"image_std": [1, 0, 1]}})");
+  EXPECT_EQ(refusal(kBad, [&] { read_video_config(folder_.path(), image); }),
+            path("processor_config.json") +
+                ": video_processor.image_std holds 0, expected an array of numbers from 1e-06 to 255");
 }
 
 TEST_F(ConfigFiles, ImageSettingsThatDoNotFit) {
@@ -596,6 +755,7 @@ TEST_F(ConfigFiles, ImageSettingsThatDoNotFit) {
   expect({"/image_mean", "[0.5, \"x\", 0.5]", kBad,
           "image_mean holds \"x\", expected an array of numbers from -255 to 255"});
   expect({"/rescale_factor", "\"1/255\"", kBad, "rescale_factor is \"1/255\", expected a number from 1e-06 to 1"});
+  expect({"/resample", "2", kUnsupported, "resample is 2; only 3, PIL's bicubic filter, is exported"});
   for (const char* step : {"do_resize", "do_rescale", "do_normalize"}) {
     const std::string message =
         std::string(step) + " is false; only models whose pictures are resized, rescaled and normalised are exported";
@@ -605,7 +765,9 @@ TEST_F(ConfigFiles, ImageSettingsThatDoNotFit) {
   std::filesystem::remove(folder_ / "preprocessor_config.json");
   write("processor_config.json", "{}");
   EXPECT_EQ(refusal(kBad, [&] { read_image_config(folder_.path(), *model_.vision); }),
-            path("processor_config.json") + ": image_processor is missing");
+            path("preprocessor_config.json") +
+                ": is missing, and processor_config.json has no image_processor; without "
+                "the image settings no client can prepare a picture");
   Json nested = Json::parse(kPreprocessor);
   nested["patch_size"] = 14;
   write("processor_config.json", Json{{"image_processor", nested}}.dump());

@@ -273,9 +273,10 @@ TEST_F(Export, UnknownArchitecture) {
 
 TEST_F(Export, UnsupportedRopeType) {
   make(tiny());
-  edit_json("config.json", [](json& config) { config["text_config"]["rope_scaling"]["rope_type"] = "yarn"; });
-  expect_refusal(4,
-                 c("config.json") + ": text_config.rope_scaling.rope_type is \"yarn\"; only \"default\" is exported");
+  edit_json("config.json", [](json& config) { config["text_config"]["rope_scaling"]["rope_type"] = "llama3"; });
+  expect_refusal(
+      4, c("config.json") +
+             ": text_config.rope_scaling.rope_type is \"llama3\"; \"default\", \"linear\" and \"yarn\" are exported");
 }
 
 TEST_F(Export, OutputFolderInUse) {

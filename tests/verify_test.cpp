@@ -103,6 +103,11 @@ TEST(VerifyReport, CountsWhatWasCompared) {
   EXPECT_EQ(sizes, owned) << "every byte has a role, but for those between the weights";
 }
 
+TEST(VerifyNumerics, HoldWithAStretchedContext) {
+  const json report = verify_json(package("stretched", {"--recipe", "fp32"}), "stretched", {"--checks", "numerics"}, 0);
+  EXPECT_TRUE(report["ok"]) << report.dump(2);
+}
+
 TEST(VerifyReport, RunsTheChecksThatAreAskedFor) {
   const json report = verify_json(package("tiny-a"), "tiny-a", {"--checks", "graph,weights"}, 0);
   EXPECT_TRUE(report.contains("graph"));

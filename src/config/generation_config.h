@@ -25,7 +25,9 @@ struct GenerationConfig {
 /// never occurs in a prompt's text. `origin` (its path) opens the messages.
 GenerationConfig parse_generation_config(const Json& document, const std::string& origin, const ModelConfig& model);
 
-/// Reads `checkpoint`/generation_config.json; a missing one says nothing.
+/// Reads `checkpoint`/generation_config.json; a missing one says nothing. Token ids come from it, then from
+/// config.json's text_config, then from its top, and the end of a sequence at last from the token that
+/// tokenizer_config.json names.
 GenerationConfig read_generation_config(const std::filesystem::path& checkpoint, const ModelConfig& model);
 
 }  // namespace q3vl

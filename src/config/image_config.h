@@ -1,9 +1,9 @@
-// How pictures become patches: preprocessor_config.json, or its newer home inside processor_config.json.
+// How pictures become patches: processor_config.json, or the older preprocessor_config.json.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
-#include <optional>
+#include <string>
 #include <vector>
 
 #include "config/model_config.h"
@@ -24,24 +24,26 @@ struct ImageConfig {
   std::vector<double> image_mean;  ///< one a channel
   std::vector<double> image_std;
   double rescale_factor;  ///< multiplies the 8-bit values before mean and std
-};
 
-/// The least and the most pixels of what the model sees.
-struct PixelLimits {
-  std::int64_t min_pixels;
-  std::int64_t max_pixels;
+  bool operator==(const ImageConfig&) const = default;
 };
-
-/// The limits of a clip, height × width × frames, in the video settings of a checkpoint or package:
-/// video_preprocessor_config.json, or "video_processor" of processor_config.json. Nothing when there are none.
-/// Throws Error(bad_input).
-std::optional<PixelLimits> read_video_limits(const std::filesystem::path& folder);
 
 /// Takes the image settings in `root` and holds them against `vision`. Throws Error(bad_input), and Error(unsupported)
-/// for pictures that are not resized, rescaled and normalised.
+/// for pictures that are not resized by PIL's bicubic filter, rescaled and normalised.
 ImageConfig parse_image_config(const JsonObject& root, const VisionConfig& vision);
 
-/// Reads the image settings of a checkpoint and holds them against `vision`. Throws Error(bad_input).
-ImageConfig read_image_config(const std::filesystem::path& checkpoint, const VisionConfig& vision);
+/// The image settings of a checkpoint or package as they are written: "image_processor" of processor_config.json, or
+/// else preprocessor_config.json, as transformers 5 takes them. Throws Error(bad_input) if there are none.
+Json image_settings(const std::filesystem::path& folder);
+
+/// Reads the image settings and holds them against `vision`. `warnings` gets a sentence where two files that have them
+/// differ in what this program reads. Throws as image_settings() and parse_image_config() do.
+ImageConfig read_image_config(const std::filesystem::path& folder, const VisionConfig& vision,
+                              std::vector<std::string>* warnings = nullptr);
+
+/// `image` with what the video settings of a checkpoint or package say otherwise: "video_processor" of
+/// processor_config.json, or else video_preprocessor_config.json. Its pixels are height × width × frames. Throws
+/// Error(bad_input).
+ImageConfig read_video_config(const std::filesystem::path& folder, const ImageConfig& image);
 
 }  // namespace q3vl

@@ -4,9 +4,11 @@
 #include <fmt/ranges.h>
 
 #include <map>
-#include <numeric>
 #include <set>
 
+#include "config/neutral_keys.h"
+#include "config/refusal.h"
+#include "config/rope_config.h"
 #include "contract/file_names.h"
 
 namespace q3vl {
@@ -16,15 +18,8 @@ namespace {
 constexpr std::int64_t kMaxWidth = 1 << 20;
 constexpr std::int64_t kMaxLayers = 4096;
 constexpr std::int64_t kMaxVocabulary = 1 << 24;
-constexpr std::int64_t kMaxContext = (std::int64_t{1} << 31) - 1;  // clients count tokens in 32 bits
 constexpr std::int64_t kMaxExperts = 1 << 16;
-// Graphs hold both in float32: rope_theta's reciprocal must be a normal number, the epsilon too and small beside 1.
-constexpr double kMaxRopeTheta = 1e30;
-constexpr double kMinEpsilon = 1e-30;
-
-[[noreturn]] void unsupported(const JsonObject& object, const std::string& message) {
-  throw Error(ErrorKind::unsupported, fmt::format("{}: {}", object.origin(), message));
-}
+constexpr double kMinEpsilon = 1e-30;  // a normal number in float32, in which graphs hold it
 
 std::optional<JsonObject> optional_object(const JsonObject& object, std::string_view key) {
   return object.has(key) ? std::optional(object.object(key)) : std::nullopt;
@@ -36,11 +31,6 @@ void expect_string(const JsonObject& object, std::string_view key, std::string_v
   if (!object.has(key)) return;
   if (const std::string found = object.string(key); found != only)
     unsupported(object, fmt::format("{} is \"{}\"; only \"{}\" is exported", object.path_of(key), found, only));
-}
-
-void expect_false(const JsonObject& object, std::string_view key) {
-  if (object.has(key) && object.boolean(key))
-    unsupported(object, fmt::format("{} is true; only models without it are exported", object.path_of(key)));
 }
 
 /// The keys of a mixture of experts may stand in any config, whatever its model_type says.
@@ -93,58 +83,6 @@ void check_language_head(const JsonObject& root) {
                                   root.json().at("architectures").dump(), kOnly));
 }
 
-/// rope_theta, from `newer` (rope_parameters) if it is there and has it.
-double parse_rope_theta(const JsonObject& text, const std::optional<JsonObject>& newer) {
-  const JsonObject& home = newer && newer->has("rope_theta") ? *newer : text;
-  return home.number("rope_theta", 2, kMaxRopeTheta);
-}
-
-void check_rope_type(const JsonObject& rope) {
-  // "type" is the spelling of configs written before rope_type existed.
-  for (const std::string_view key : {"rope_type", "type"})
-    if (rope.has(key) && rope.string(key) != "default")
-      unsupported(rope, fmt::format("{} is \"{}\"; only \"default\" is exported", rope.path_of(key), rope.string(key)));
-}
-
-/// One axis: rope_theta with rope_scaling null, or rope_parameters.
-void parse_rope(const JsonObject& text, TextConfig& config) {
-  const std::optional<JsonObject> newer = optional_object(text, "rope_parameters");
-  if (!newer && !text.has("rope_theta"))
-    text.fail(fmt::format("{} is missing, and so is the older {}", text.path_of("rope_parameters"),
-                          text.path_of("rope_theta")));
-  config.rope_theta = parse_rope_theta(text, newer);
-  for (const auto& rope : {newer, optional_object(text, "rope_scaling")})
-    if (rope) check_rope_type(*rope);
-}
-
-/// Three axes: rope_theta with rope_scaling, or rope_parameters, and mrope_section in either.
-void parse_mrope(const JsonObject& text, TextConfig& config) {
-  const std::optional<JsonObject> newer = optional_object(text, "rope_parameters");
-  if (!newer && !text.has("rope_scaling"))
-    text.fail(fmt::format("{} is missing, and so is the older {}", text.path_of("rope_parameters"),
-                          text.path_of("rope_scaling")));
-  const JsonObject rope = newer ? *newer : text.object("rope_scaling");
-  config.rope_theta = parse_rope_theta(text, newer);
-  check_rope_type(rope);
-  if (rope.has("mrope_interleaved") && !rope.boolean("mrope_interleaved"))
-    unsupported(rope,
-                fmt::format("{} is false; only interleaved MRoPE is exported", rope.path_of("mrope_interleaved")));
-  config.mrope_section = rope.integers("mrope_section", 0, kMaxWidth);
-  const auto& section = config.mrope_section;
-  if (section.size() != 3)
-    rope.fail(fmt::format("{} has {} entries, expected 3 (time, height, width)", rope.path_of("mrope_section"),
-                          section.size()));
-  const std::int64_t half = config.head_dim / 2;
-  if (std::accumulate(section.begin(), section.end(), std::int64_t{0}) != half)
-    rope.fail(fmt::format("{} is [{}], whose sum must be head_dim / 2 = {}", rope.path_of("mrope_section"),
-                          fmt::join(section, ", "), half));
-  // Height takes the frequencies 1, 4, 7 … below 3·section[1], width 2, 5, 8 … below 3·section[2].
-  for (const std::size_t axis : {1U, 2U})
-    if (3 * section[axis] + static_cast<std::int64_t>(axis) > half + 2)
-      rope.fail(fmt::format("{} is [{}]: interleaving {} frequencies at every third place does not fit into {}",
-                            rope.path_of("mrope_section"), fmt::join(section, ", "), section[axis], half));
-}
-
 /// Hugging Face writes tie_word_embeddings at the top, in text_config, or at both places.
 bool parse_tied(const JsonObject& root, const JsonObject& text) {
   constexpr std::string_view kKey = "tie_word_embeddings";
@@ -166,13 +104,16 @@ void check_layer_types(const JsonObject& text) {
     if (type != "full_attention")
       unsupported(text,
                   fmt::format("{} holds {}; only \"full_attention\" is exported", text.path_of(kKey), describe(type)));
+  if (const auto layers = static_cast<std::size_t>(text.integer("num_hidden_layers", 1, kMaxLayers));
+      types.size() != layers)
+    text.fail(fmt::format("{} has {} entries, expected {}, one for each layer (num_hidden_layers)", text.path_of(kKey),
+                          types.size(), layers));
 }
 
 /// What both architectures' language models have, at `text`.
 TextConfig parse_text(const JsonObject& text, std::string module) {
   expect_string(text, "hidden_act", "silu");
-  expect_false(text, "attention_bias");
-  expect_false(text, "use_sliding_window");
+  expect_neutral(text, text_neutral_keys());
   check_layer_types(text);
   TextConfig config{};
   config.module = std::move(module);
@@ -209,12 +150,16 @@ void check_deepstack(const JsonObject& vision, const VisionConfig& config, const
 
 VisionConfig parse_vision(const JsonObject& vision, const TextConfig& text) {
   expect_string(vision, "hidden_act", "gelu_pytorch_tanh");
+  expect_neutral(vision, vision_neutral_keys());
   VisionConfig config{};
   config.depth = vision.integer("depth", 1, kMaxLayers);
   config.hidden_size = vision.integer("hidden_size", 1, kMaxWidth);
   config.intermediate_size = vision.integer("intermediate_size", 1, kMaxWidth);
   config.num_heads = vision.integer("num_heads", 1, kMaxWidth);
   config.in_channels = vision.integer("in_channels", 1, 64);
+  if (config.in_channels != 3)
+    unsupported(vision, fmt::format("{} is {}; only 3, for red, green and blue, is exported",
+                                    vision.path_of("in_channels"), config.in_channels));
   config.patch_size = vision.integer("patch_size", 1, 1024);
   config.temporal_patch_size = vision.integer("temporal_patch_size", 1, 64);
   config.spatial_merge_size = vision.integer("spatial_merge_size", 1, 64);
@@ -256,11 +201,14 @@ void expect_distinct(const JsonObject& root, const ModelConfig& config) {
       root.fail(fmt::format("{} is {}, expected another id than that of {}", key, *id, twin->second));
 }
 
-void parse_text_tokens(const JsonObject& text, ModelConfig& config) {
+/// Takes the ids that `object` has and that are not known yet.
+void parse_text_tokens(const JsonObject& object, ModelConfig& config) {
   const std::int64_t last_token = config.text.vocab_size - 1;
-  if (text.has("bos_token_id")) config.bos_token_id = text.integer("bos_token_id", 0, last_token);
-  if (text.has("pad_token_id")) config.pad_token_id = text.integer("pad_token_id", 0, last_token);
-  config.eos_token_ids = token_ids(text, "eos_token_id", last_token);
+  if (!config.bos_token_id && object.has("bos_token_id"))
+    config.bos_token_id = object.integer("bos_token_id", 0, last_token);
+  if (!config.pad_token_id && object.has("pad_token_id"))
+    config.pad_token_id = object.integer("pad_token_id", 0, last_token);
+  if (config.eos_token_ids.empty()) config.eos_token_ids = token_ids(object, "eos_token_id", last_token);
 }
 
 ModelConfig parse_vision_language(const JsonObject& root) {
@@ -271,7 +219,7 @@ ModelConfig parse_vision_language(const JsonObject& root) {
   check_experts(text, /*dense=*/true);
   ModelConfig config{};
   config.text = parse_text(text, "model.language_model");
-  parse_mrope(text, config.text);
+  parse_rope(text, /*three_axes=*/true, config.text, config.warnings);
   config.text.tie_word_embeddings = parse_tied(root, text);
   config.vision = parse_vision(vision, config.text);
   const std::int64_t last_token = config.text.vocab_size - 1;
@@ -281,6 +229,7 @@ ModelConfig parse_vision_language(const JsonObject& root) {
   config.vision_end_token_id = root.integer("vision_end_token_id", 0, last_token);
   expect_distinct(root, config);
   parse_text_tokens(text, config);
+  parse_text_tokens(root, config);
   return config;
 }
 
@@ -288,7 +237,7 @@ ModelConfig parse_language(const JsonObject& root) {
   check_language_head(root);
   ModelConfig config{};
   config.text = parse_text(root, "model");
-  parse_rope(root, config.text);
+  parse_rope(root, /*three_axes=*/false, config.text, config.warnings);
   config.text.tie_word_embeddings = root.boolean("tie_word_embeddings");
   parse_text_tokens(root, config);
   return config;

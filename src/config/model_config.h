@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "config/rope_scaling.h"
 
 namespace q3vl {
 
@@ -49,7 +50,8 @@ struct TextConfig {
   double rope_theta;
   std::vector<std::int64_t> mrope_section;  ///< frequencies of the time, height and width axes; sums to head_dim / 2;
                                             ///< empty in a plain language model, which has one axis
-  bool tie_word_embeddings;                 ///< lm_head is embed_tokens
+  RopeScaling rope_scaling;
+  bool tie_word_embeddings;  ///< lm_head is embed_tokens
 
   /// The name of the output layer's matrix: that of the embedding table when the two are tied.
   std::string head_weight() const { return tie_word_embeddings ? module + ".embed_tokens.weight" : "lm_head.weight"; }
@@ -62,9 +64,10 @@ struct ModelConfig {
   std::optional<std::int64_t> video_token_id;
   std::optional<std::int64_t> vision_start_token_id;
   std::optional<std::int64_t> vision_end_token_id;
-  std::optional<std::int64_t> bos_token_id;  ///< as the language model's config says, here and below
+  std::optional<std::int64_t> bos_token_id;  ///< as text_config says, or else the top of config.json; here and below
   std::vector<std::int64_t> eos_token_ids;   ///< may be empty
   std::optional<std::int64_t> pad_token_id;
+  std::vector<std::string> warnings;  ///< where two keys say different things: which of them counts
 
   /// D: the DeepStack levels; none in a plain language model.
   std::int64_t deepstack_levels() const {
@@ -78,7 +81,8 @@ struct ModelConfig {
 /// Parses the document of a config.json of model_type "qwen3_vl" or "qwen3"; `origin` (its path) opens the messages.
 /// Both dialects are read: rope_theta + rope_scaling, and rope_parameters. Throws Error(bad_input) for what is missing
 /// or contradictory and Error(unsupported) for what is sound but not exported: other architectures, rope types,
-/// activations, biases, sliding windows.
+/// activations, biases, sliding windows, and any other key known to change what a model computes, unless its value
+/// leaves it as it is.
 /// Source: Hugging Face transformers 5.12.1, Qwen3VLConfig and Qwen3Config.
 ModelConfig parse_model_config(const Json& document, const std::string& origin);
 

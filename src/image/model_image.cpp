@@ -23,8 +23,7 @@ RgbImage read_model_image(const std::filesystem::path& path, const ImageConfig& 
   }
 }
 
-std::vector<RgbImage> read_model_clip(const std::vector<std::filesystem::path>& frames, const ImageConfig& config,
-                                      const PixelLimits& limits) {
+std::vector<RgbImage> read_model_clip(const std::vector<std::filesystem::path>& frames, const ImageConfig& config) {
   std::vector<RgbImage> clip;
   ImageSize first{};
   ImageSize wanted{};
@@ -35,7 +34,7 @@ std::vector<RgbImage> read_model_clip(const std::vector<std::filesystem::path>& 
       if (clip.empty()) {
         first = size;
         wanted = smart_resize_clip(static_cast<std::int64_t>(frames.size()), size, config.temporal_patch_size,
-                                   config.patch_size * config.merge_size, limits.min_pixels, limits.max_pixels);
+                                   config.patch_size * config.merge_size, config.min_pixels, config.max_pixels);
       } else if (size != first) {
         throw Error(ErrorKind::bad_input,
                     fmt::format("the frame is {}×{} pixels (width × height), expected {}×{} as the first of the clip",

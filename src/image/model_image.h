@@ -19,10 +19,10 @@ namespace q3vl {
 /// `max_pixels` is below config.min_pixels.
 RgbImage read_model_image(const std::filesystem::path& path, const ImageConfig& config, std::int64_t max_pixels);
 
-/// Reads the frames of a clip, which are of one size, and resizes them alike: `limits` are of all of them together, as
-/// in Hugging Face's Qwen3VLVideoProcessor, whose torchvision filter differs from this one in the last bit of a pixel.
+/// Reads the frames of a clip, which are of one size, and resizes them alike: the pixels of `config` are those of all
+/// frames together, as in Hugging Face's Qwen3VLVideoProcessor, whose torchvision filter differs from this one in the
+/// last bit of a pixel.
 /// Throws Error(bad_input), naming a file, also for frames that differ in size.
-std::vector<RgbImage> read_model_clip(const std::vector<std::filesystem::path>& frames, const ImageConfig& config,
-                                      const PixelLimits& limits);
+std::vector<RgbImage> read_model_clip(const std::vector<std::filesystem::path>& frames, const ImageConfig& config);
 
 }  // namespace q3vl

@@ -48,16 +48,6 @@ std::map<std::string, std::int64_t> special_tokens(const Json& tokenizer) {
   return ids;
 }
 
-/// "eos_token": "<|im_end|>", or {"content": "<|im_end|>", …}, or null.
-std::optional<std::string> named_token(const Json& config, const char* key) {
-  if (!config.contains(key)) return std::nullopt;
-  const Json& token = config[key];
-  if (token.is_string()) return token.get<std::string>();
-  if (token.is_object() && token.contains("content") && token["content"].is_string())
-    return token["content"].get<std::string>();
-  return std::nullopt;
-}
-
 class TokenIds {
  public:
   TokenIds(const Json& model, std::map<std::string, std::int64_t> ids, Findings& findings)
@@ -107,7 +97,7 @@ bool has_chat_template(const std::filesystem::path& folder, const std::optional<
 
 }  // namespace
 
-void check_special_tokens(const Json& tokenizer, const Json* config, const Json& model, Findings& findings) {
+void check_special_tokens(const Json& tokenizer, const Json& model, Findings& findings) {
   const TokenIds ids(model, special_tokens(tokenizer), findings);
   if (model.contains("vision")) {
     ids.expect(std::string(kImagePad), "image_token_id");
@@ -115,16 +105,12 @@ void check_special_tokens(const Json& tokenizer, const Json* config, const Json&
     ids.expect(std::string(kVisionStart), "vision_start_token_id");
     ids.find(std::string(kVisionEnd));  // the processor looks for it by its name alone
   }
-  if (config == nullptr) return;
-  for (const auto& [name, key] : {std::pair{"bos_token", "bos_token_id"}, std::pair{"eos_token", "eos_token_id"},
-                                  std::pair{"pad_token", "pad_token_id"}})
-    if (const auto token = named_token(*config, name)) ids.expect(*token, key);
 }
 
 void check_tokenizer(const std::filesystem::path& folder, const Json& model, Findings& findings) {
   const std::optional<Json> tokenizer = read_object(folder, kTokenizerFile, findings);
   const std::optional<Json> config = read_object(folder, kTokenizerConfigFile, findings);
-  if (tokenizer) check_special_tokens(*tokenizer, config ? &*config : nullptr, model, findings);
+  if (tokenizer) check_special_tokens(*tokenizer, model, findings);
   if (!has_chat_template(folder, config))
     findings.add(
         kTokenizerConfigFile,

@@ -42,13 +42,18 @@ Json language_model_config(const Json& source, const TextConfig& text) {
   const auto is_given = [](const Json& object, const char* key) {
     return object.contains(key) && !object.at(key).is_null();
   };
-  if (is_given(from, "rope_parameters")) {
-    const Json& rope = from.at("rope_parameters");
-    document["rope_parameters"] = {{"rope_theta", (is_given(rope, "rope_theta") ? rope : from).at("rope_theta")},
-                                   {"rope_type", "default"}};
+  // One axis is left of three, and the rest as config/rope_config.h reads it.
+  const bool older = is_given(from, "rope_scaling") && !from.at("rope_scaling").empty();
+  Json rope = from.at(older ? "rope_scaling" : "rope_parameters");
+  const Json theta = (is_given(rope, "rope_theta") ? rope : from).at("rope_theta");
+  for (const char* key : {"mrope_section", "mrope_interleaved", "rope_theta"}) rope.erase(key);
+  if (!rope.contains("rope_type") && !rope.contains("type")) rope["rope_type"] = "default";
+  if (!older) {
+    rope["rope_theta"] = theta;
+    document["rope_parameters"] = std::move(rope);
   } else {
-    document["rope_scaling"] = nullptr;
-    document["rope_theta"] = from.at("rope_theta");
+    document["rope_scaling"] = text.rope_scaling.type == RopeScaling::Type::none ? Json() : std::move(rope);
+    document["rope_theta"] = theta;
   }
   return document;
 }

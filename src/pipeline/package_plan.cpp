@@ -180,7 +180,9 @@ void add_client_files(PackagePlan& plan, const ExportRequest& request, const Exp
   const GenerationConfig generation = read_generation_config(request.checkpoint, plan.config);
   std::optional<ImageConfig> image;
   if (plan.components.whole()) {
-    image = read_image_config(request.checkpoint, *plan.config.vision);
+    std::vector<std::string> warnings;
+    image = read_image_config(request.checkpoint, *plan.config.vision, &warnings);
+    for (const std::string& warning : warnings) observer.warning(warning);
     plan.max_pixels = choose_max_pixels(request, *image, observer);
   }
   const ClientInputs inputs{
@@ -268,6 +270,7 @@ Recipe recipe_of(const ExportRequest& request) {
 
 PackagePlan plan_of(const ExportRequest& request, const Recipe& recipe, const ExportObserver& observer) {
   CheckedModel model = check_model(request, recipe);
+  for (const std::string& warning : model.config.warnings) observer.warning(warning);
   if (const std::string reason = reason_against(package_layouts().front(), model.components, recipe).first;
       request.layout.empty() && model.components.whole() && !reason.empty())
     observer.info(fmt::format("{}: the layout is {} (--layout)", reason, model.layout->name));

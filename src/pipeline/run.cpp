@@ -64,8 +64,7 @@ Question question_of(const RunRequest& request, const PackageConfig& config) {
   for (const fs::path& path : request.images)
     question.images.push_back(read_model_image(path, config.pictures->image, config.pictures->image.max_pixels));
   for (const fs::path& folder : request.videos)
-    question.clips.push_back(
-        {read_model_clip(frames_in(folder), config.pictures->image, config.pictures->video), request.fps});
+    question.clips.push_back({read_model_clip(frames_in(folder), config.pictures->video), request.fps});
   return question;
 }
 

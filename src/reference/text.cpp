@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -74,11 +75,38 @@ at::Tensor mlp(const WeightProvider& weights, const std::string& name, const at:
   return linear_no_bias(weights, name + ".down_proj", gated);
 }
 
+/// The inverse frequencies of the model's rope type, [head_dim / 2]: _compute_linear_scaling_rope_parameters and
+/// _compute_yarn_parameters of Hugging Face's modeling_rope_utils.
+at::Tensor scaled_frequencies(const TextConfig& config) {
+  const RopeScaling& scaling = config.rope_scaling;
+  const at::Tensor unscaled = inverse_frequencies(config.rope_theta, config.head_dim);
+  if (scaling.type == RopeScaling::Type::none) return unscaled;
+  if (scaling.type == RopeScaling::Type::linear) return unscaled / scaling.factor;
+  const auto dim = static_cast<double>(config.head_dim);
+  const auto dimension_of = [&](double rotations) {
+    const auto context = static_cast<double>(scaling.original_max_position_embeddings);
+    return dim * std::log(context / (rotations * 2 * M_PI)) / (2 * std::log(config.rope_theta));
+  };
+  double low = dimension_of(scaling.beta_fast);
+  double high = dimension_of(scaling.beta_slow);
+  if (scaling.truncate) {
+    low = std::floor(low);
+    high = std::ceil(high);
+  }
+  low = std::max(low, 0.0);
+  high = std::min(high, dim - 1);
+  if (low == high) high += 0.001;
+  const at::Tensor ramp = ((at::arange(config.head_dim / 2, at::kFloat) - low) / (high - low)).clamp(0, 1);
+  const at::Tensor powers = at::pow(config.rope_theta, at::arange(0, config.head_dim, 2, at::kFloat) / dim);
+  const at::Tensor extrapolated = 1.0 - ramp;
+  return 1.0 / (scaling.factor * powers) * (1.0 - extrapolated) + 1.0 / powers * extrapolated;
+}
+
 }  // namespace
 
 Rotary mrope(const TextConfig& config, const at::Tensor& position_ids) {
   // [3, B, S, 1]·[d/2] -> [3, B, S, d/2]
-  const at::Tensor all = position_ids.unsqueeze(3) * inverse_frequencies(config.rope_theta, config.head_dim);
+  const at::Tensor all = position_ids.unsqueeze(3) * scaled_frequencies(config);
   // All frequencies turn with time, then height takes 1, 4, 7 … and width 2, 5, 8 … below 3 × their sections; a plain
   // language model has no sections, so that the first axis keeps all.
   at::Tensor freqs = all[0].clone();
@@ -87,7 +115,10 @@ Rotary mrope(const TextConfig& config, const at::Tensor& position_ids) {
     const std::int64_t end = 3 * config.mrope_section[static_cast<std::size_t>(axis)];
     freqs.slice(-1, axis, end, 3).copy_(all[axis].slice(-1, axis, end, 3));
   }
-  return rotary_of(freqs);
+  Rotary rotary = rotary_of(freqs);
+  if (const double factor = config.rope_scaling.attention_factor; factor != 1)
+    rotary = {rotary.cos * factor, rotary.sin * factor};
+  return rotary;
 }
 
 at::Tensor embed_tokens(const TextConfig& config, const WeightProvider& weights, const at::Tensor& input_ids) {

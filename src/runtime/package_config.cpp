@@ -104,7 +104,7 @@ PictureConfig read_pictures(const JsonObject& model, const std::filesystem::path
                                               .spatial_merge_size = vision.integer("spatial_merge_size", 1, kMost)},
                        .image = read_vision_processor(file_of(vision, "config_filename", package)),
                        .video = {}};
-  config.video = read_video_limits(package).value_or(PixelLimits{config.image.min_pixels, config.image.max_pixels});
+  config.video = read_video_config(package, config.image);
   return config;
 }
 

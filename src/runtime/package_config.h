@@ -38,7 +38,7 @@ struct PictureConfig {
   std::string inputs_embeds;
   PromptTokens tokens;
   ImageConfig image;  ///< from the file that `model.vision.config_filename` names
-  PixelLimits video;  ///< of a clip, its frames together; of video_preprocessor_config.json, else those of a picture
+  ImageConfig video;  ///< of a clip; its pixels are those of all frames together
 };
 
 struct PackageConfig {

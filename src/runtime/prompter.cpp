@@ -107,8 +107,9 @@ Prompt Prompter::prompt(const Question& question) const {
       image_pads.push_back(repeated(kImagePad, images.back().patches.grid.tokens(image.merge_size)));
     }
     for (const Clip& clip : question.clips) {
-      clips.push_back({image_patches(clip.frames, image), true});
-      clip_texts.push_back(clip_text(clip, clips.back().patches.grid, image));
+      const ImageConfig& video = config_.pictures->video;
+      clips.push_back({image_patches(clip.frames, video), true});
+      clip_texts.push_back(clip_text(clip, clips.back().patches.grid, video));
     }
     // In the order of the prompt, before placeholders multiply.
     auto next_image = images.begin();

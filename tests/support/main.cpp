@@ -18,7 +18,8 @@ std::string tests_of(const std::string& file) {
     const testing::TestSuite& suite = *all.GetTestSuite(i);
     for (int j = 0; j < suite.total_test_count(); ++j) {
       const testing::TestInfo& test = *suite.GetTestInfo(j);
-      if (std::filesystem::path(test.file()).stem() == file) names += std::string(suite.name()) + "." + test.name() + ":";
+      if (std::filesystem::path(test.file()).stem() == file)
+        names += std::string(suite.name()) + "." + test.name() + ":";
     }
   }
   return names;

@@ -42,6 +42,12 @@ inline std::filesystem::path checkpoint(const std::string& name) {
   SynthOptions options = name == "odd" ? odd_model(2) : SynthOptions{.model = synth_preset("tiny")};
   if (name == "tiny seed 1") options.seed = 1;
   write_synthetic_checkpoint(options, path);
+  if (name == "stretched") {
+    nlohmann::json config = nlohmann::json::parse(read_bytes(path / "config.json"));
+    config["text_config"]["rope_scaling"].update(
+        {{"rope_type", "yarn"}, {"factor", 4}, {"original_max_position_embeddings", 64}});
+    write_bytes(path / "config.json", config.dump());
+  }
   return path;
 }
 

@@ -17,14 +17,6 @@ Json read_object_file(const fs::path& path, const JsonLimits& limits = kConfigJs
   return document;
 }
 
-/// The checkpoint's image settings as they are written.
-Json image_settings(const fs::path& checkpoint) {
-  if (const fs::path own = checkpoint / kPreprocessorFile; path_exists(own)) return read_object_file(own);
-  const fs::path nested = checkpoint / kProcessorFile;
-  const Json document = read_object_file(nested);
-  return JsonObject(document, nested.string()).object("image_processor").json();
-}
-
 /// The template that stands in a file of its own.
 std::string chat_template(const fs::path& checkpoint) {
   if (const fs::path jinja = checkpoint / "chat_template.jinja"; path_exists(jinja)) return read_text_file(jinja);

@@ -1,21 +1,61 @@
 #include "qwen3vl/text/mrope.h"
 
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
 #include "ops/cast.h"
 #include "ops/shape.h"
 
 namespace q3vl {
 namespace {
 
+/// Where YaRN's ramp begins or ends: the index of the frequency that turns `rotations` times in the original context.
+double ramp_end(const TextConfig& cfg, double rotations) {
+  const auto context = static_cast<double>(cfg.rope_scaling.original_max_position_embeddings);
+  return static_cast<double>(cfg.head_dim) * std::log(context / (rotations * 2 * std::numbers::pi)) /
+         (2 * std::log(cfg.rope_theta));
+}
+
+/// The head_dim / 2 frequencies. Each step rounds to float32, as Hugging Face's do.
+std::vector<float> frequencies_of(const TextConfig& cfg) {
+  const RopeScaling& scaling = cfg.rope_scaling;
+  const std::int64_t half = cfg.head_dim / 2;
+  std::vector<float> frequencies = inverse_frequencies(cfg.rope_theta, half, cfg.head_dim);
+  const auto factor = static_cast<float>(scaling.factor);
+  if (scaling.type == RopeScaling::Type::none) return frequencies;
+  if (scaling.type == RopeScaling::Type::linear) {
+    for (float& frequency : frequencies) frequency /= factor;
+    return frequencies;
+  }
+  double low = ramp_end(cfg, scaling.beta_fast);
+  double high = ramp_end(cfg, scaling.beta_slow);
+  if (scaling.truncate) {
+    low = std::floor(low);
+    high = std::ceil(high);
+  }
+  low = std::max(low, 0.0);
+  high = std::min(high, static_cast<double>(cfg.head_dim - 1));
+  if (low == high) high += 0.001;  // a ramp needs a length
+  for (std::size_t i = 0; i < frequencies.size(); ++i) {
+    const float place = (static_cast<float>(i) - static_cast<float>(low)) / static_cast<float>(high - low);
+    const float kept = 1.0F - std::clamp(place, 0.0F, 1.0F);
+    const float divided = 1.0F / (factor * (1.0F / frequencies[i]));
+    frequencies[i] = divided * (1.0F - kept) + frequencies[i] * kept;
+  }
+  return frequencies;
+}
+
 /// Angles [batch, sequence, head_dim / 2] in float32 → the table, one row a token.
 RotaryTable table_of(Graph& g, const Scope& s, const TextConfig& cfg, const Value& positions, DataType type) {
   const std::int64_t half = cfg.head_dim / 2;
-  const Value frequencies = g.floats(s.path() + ".inv_freq", {half},
-                                     inverse_frequencies(cfg.rope_theta, half, cfg.head_dim), DataType::float32);
+  const Value frequencies = g.floats(s.path() + ".inv_freq", {half}, frequencies_of(cfg), DataType::float32);
   const Value angles = multiply(g, s, cast(g, s, positions, DataType::float32), frequencies);
   const auto rows = [&](std::string_view function) {
-    const Value table = reshape(g, s, g.emit(s, function, {angles}, DataType::float32),
-                                {-1, half});  // [batch · sequence, head_dim / 2]
-    return as_type(g, s, table, type);
+    Value table = g.emit(s, function, {angles}, DataType::float32);
+    if (const auto factor = static_cast<float>(cfg.rope_scaling.attention_factor); factor != 1)
+      table = multiply(g, s, table, g.float_scalar(factor, DataType::float32));
+    return as_type(g, s, reshape(g, s, table, {-1, half}), type);  // [batch · sequence, head_dim / 2]
   };
   return {rows("Cos"), rows("Sin"), {}};
 }
