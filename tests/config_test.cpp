@@ -740,8 +740,8 @@ TEST_F(ConfigFiles, ImageSettingsThatDoNotFit) {
   expect({"/size/shortest_edge", "0", kBad, "size.shortest_edge is 0, expected an integer from 1 to 1099511627776"});
   expect({"/size/shortest_edge", "16777217", kBad,
           "size.shortest_edge is 16777217 pixels, expected at most size.longest_edge, which is 16777216"});
-  expect({"/image_mean", "[0.5]", kBad, "image_mean has 1 values, expected 3, one a channel"});
-  expect({"/image_std", "[0.5, 0.5, 0.5, 0.5]", kBad, "image_std has 4 values, expected 3, one a channel"});
+  expect({"/image_mean", "[0.5]", kBad, "image_mean has 1 values, expected 3, one for each channel"});
+  expect({"/image_std", "[0.5, 0.5, 0.5, 0.5]", kBad, "image_std has 4 values, expected 3, one for each channel"});
   expect({"/image_std", "[0.5, 0, 0.5]", kBad, "image_std holds 0, expected an array of numbers from 1e-06 to 255"});
   expect({"/size", R"({"shortest_edge": 1, "longest_edge": 1023})", kBad,
           "size.longest_edge is 1023 pixels, expected at least 1024, those of one token ((patch_size × merge_size)²)"});

@@ -16,7 +16,8 @@ constexpr std::int64_t kBicubic = 3;  // PIL.Image.Resampling.BICUBIC
 std::vector<double> channel_values(const JsonObject& root, std::string_view key, double least) {
   std::vector<double> values = root.numbers(key, least, kMostPixelValue);
   if (static_cast<std::int64_t>(values.size()) != kChannels)
-    root.fail(fmt::format("{} has {} values, expected {}, one a channel", root.path_of(key), values.size(), kChannels));
+    root.fail(fmt::format("{} has {} values, expected {}, one for each channel", root.path_of(key), values.size(),
+                          kChannels));
   return values;
 }
 

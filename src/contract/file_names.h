@@ -4,7 +4,7 @@
 
 namespace q3vl {
 
-// Of checkpoints. A package for Transformers.js has some of them too.
+// Files of checkpoints. A package for Transformers.js has some of them too.
 inline constexpr const char* kConfigFile = "config.json";
 inline constexpr const char* kGenerationConfigFile = "generation_config.json";
 inline constexpr const char* kPreprocessorFile = "preprocessor_config.json";
@@ -19,7 +19,7 @@ inline constexpr const char* kMergesFile = "merges.txt";
 inline constexpr const char* kWeightsFile = "model.safetensors";
 inline constexpr const char* kIndexFile = "model.safetensors.index.json";
 
-// Of packages alone.
+// Files of packages alone.
 inline constexpr const char* kGenaiConfigFile = "genai_config.json";
 inline constexpr const char* kVisionProcessorFile = "vision_processor.json";  ///< onnxruntime-genai's image transforms
 inline constexpr const char* kManifestFile = "manifest.json";

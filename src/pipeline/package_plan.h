@@ -71,18 +71,18 @@ struct PackagePlan {
   std::string manifest_text(const std::map<std::string, std::string>& sha256) const;
 };
 
-/// What each weight is stored as: by the recipe, but that for a target without a Cast from bfloat16 what would lie in
-/// the package as in the checkpoint is widened, exactly.
+/// Chooses each weight's encoding from the recipe. On targets that cannot cast bfloat16, weights that the recipe would
+/// store as they are become float32, exactly.
 EncodingPolicy encoding_policy(const Recipe& recipe, const PackageLayout& layout, std::int64_t layer_count);
 
 /// Asks `checkpoint` for every weight of the model that `config` describes, whatever is written of it.
 WeightRequests request_whole_model(const ModelConfig& config, const Recipe& recipe, const Checkpoint& checkpoint);
 
-/// Reads config.json and the headers of the weights in the request's checkpoint and builds the graphs of the components
-/// that it names, without any of all that it has, in the layout that it names, without one in that which serves most
-/// clients. Throws Error(usage) for components that the checkpoint has not and for layouts that they, or the recipe, do
-/// not fit; Error(bad_input) for tensors that are missing, of another shape or, unless they are allowed, not part of
-/// the model.
+/// Builds the graphs of `request.components` (default: everything the checkpoint has) in `request.layout` (default: the
+/// first whose clients can run them) from config.json and the headers of the weights. Throws Error(usage) if a
+/// requested component is missing from the checkpoint, or if the layout does not fit the components or the recipe;
+/// Error(bad_input) for tensors that are missing, have another shape or, unless they are allowed, are not part of the
+/// model.
 CheckedModel check_model(const ExportRequest& request, const Recipe& recipe);
 
 /// The recipe that the request names, with what it changes of it; without regard to a target size.

@@ -38,7 +38,7 @@ class WeightRows {
   /// Reads rows [begin, end) as they are stored; `into` takes (end − begin) · row_bytes(). Throws Error(bad_input).
   void read(std::int64_t begin, std::int64_t end, std::span<std::byte> into) const;
 
-  /// The same for rows that nobody wants again soon: they do not fill the page cache.
+  /// Reads rows as read() does. Nobody should want them again soon: they do not fill the page cache.
   void read_once(std::int64_t begin, std::int64_t end, std::span<std::byte> into) const;
 
   /// Reads rows [begin, end), widened exactly; `into` takes (end − begin) · columns() values. Throws Error(bad_input).
