@@ -40,12 +40,19 @@ endif()
 add_library(q3vl_ort_headers INTERFACE)
 target_include_directories(q3vl_ort_headers SYSTEM INTERFACE ${Q3VL_ORT_HEADERS})
 
-# minja, which renders chat templates: headers alone. Some of its copies include "../nlohmann/json.hpp", beside which they
-# bring one; in the folder of Debian's that finds Debian's.
+# minja, which renders chat templates: headers alone. It looks for each token in all that is left of a template, only to
+# drop what does not stand at the beginning: the square of the time that it needs. The flag that it lacks is put into a
+# copy here. Some of its copies include "../nlohmann/json.hpp", beside which they bring one; in the folder of Debian's that
+# finds Debian's.
 find_path(Q3VL_MINJA_HEADERS minja/minja.hpp HINTS ${Q3VL_MINJA_INCLUDE_DIR})
 if(NOT Q3VL_MINJA_HEADERS)
   message(FATAL_ERROR "minja's headers were not found: run tools/setup, or set Q3VL_MINJA_INCLUDE_DIR")
 endif()
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${Q3VL_MINJA_HEADERS}/minja/minja.hpp)
+file(READ ${Q3VL_MINJA_HEADERS}/minja/minja.hpp minja)
+string(REPLACE "std::regex_search(it, end, match, regex) && match.position() == 0"
+               "std::regex_search(it, end, match, regex, std::regex_constants::match_continuous)" minja "${minja}")
+file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/generated/minja/minja.hpp CONTENT "${minja}" @ONLY NEWLINE_STYLE UNIX)
 find_path(NLOHMANN_JSON_FOLDER json.hpp PATH_SUFFIXES nlohmann REQUIRED)
 add_library(q3vl_minja INTERFACE)
-target_include_directories(q3vl_minja SYSTEM INTERFACE ${Q3VL_MINJA_HEADERS} ${NLOHMANN_JSON_FOLDER})
+target_include_directories(q3vl_minja SYSTEM INTERFACE ${CMAKE_BINARY_DIR}/generated ${NLOHMANN_JSON_FOLDER})

@@ -8,6 +8,7 @@ set_target_properties(qwen3vl-export PROPERTIES INSTALL_RPATH "$ORIGIN/${to_libr
 install(TARGETS qwen3vl-export RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(TARGETS qwen3vl_export EXPORT qwen3vl_export LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS qwen3vl-export-torch LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/qwen3vl-export)
+install(TARGETS qwen3vl-export-chat RUNTIME DESTINATION ${CMAKE_INSTALL_LIBDIR}/qwen3vl-export)
 install(DIRECTORY include/qwen3vl_export DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 
 set(package ${CMAKE_INSTALL_LIBDIR}/cmake/qwen3vl_export)

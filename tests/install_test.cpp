@@ -147,6 +147,7 @@ TEST_F(Install, PutsEverythingInItsPlace) {
                     "lib/" + library,
                     "lib/libqwen3vl_export.so",
                     "lib/qwen3vl-export/qwen3vl-export-torch.so",
+                    "lib/qwen3vl-export/qwen3vl-export-chat",
                     "lib/cmake/qwen3vl_export/qwen3vl_exportConfig.cmake",
                     "lib/cmake/qwen3vl_export/qwen3vl_exportConfigVersion.cmake",
                     "share/man/man1/qwen3vl-export.1",

@@ -6,14 +6,10 @@
 #pragma once
 
 #include <filesystem>
-#include <memory>
 #include <string>
+#include <vector>
 
 #include "base/json.h"
-
-namespace minja {
-class TemplateNode;
-}
 
 namespace q3vl {
 
@@ -24,29 +20,45 @@ struct ChatOptions {
   OrderedJson variables = OrderedJson::object();  ///< more for the template, by their names
 };
 
+/// `messages`: an array of objects with "role" and "content", which is a string or an array of parts such as
+/// {"type": "image"} and {"type": "text", "text": "…"}. Keys of objects keep their order where a template writes them
+/// as JSON.
+struct Conversation {
+  OrderedJson messages;
+  ChatOptions options;
+};
+
+/// What a conversation became.
+struct Rendered {
+  std::string text;
+  std::string fault;  ///< why there is no text, in a sentence that names the template's file; otherwise empty
+};
+
 /// Calls of const functions may come from several threads.
 class ChatTemplate {
  public:
-  /// Parses a template. `origin` (its path) opens the messages; `variables` are there in every rendering: special
-  /// tokens. Throws Error(bad_input) for what is no template, and for more than 16 kB.
-  ChatTemplate(const std::string& text, std::string origin, OrderedJson variables = OrderedJson::object());
+  /// `origin` (the template's path) opens the messages; `variables` are there in every rendering: special tokens.
+  /// Nothing is read or run yet.
+  ChatTemplate(std::string text, std::string origin, OrderedJson variables = OrderedJson::object());
 
-  /// The template of a checkpoint or a package, from the first of these: chat_template.jinja, chat_template.json and
-  /// tokenizer_config.json, where it is a string or a list of templates with names, of which "default" is taken.
-  /// Special tokens of tokenizer_config.json (bos_token, eos_token …) are its variables. Source: from_pretrained() of
-  /// ProcessorMixin and PreTrainedTokenizerBase in transformers 5. Throws Error(bad_input), also when there is none.
+  /// The template of a checkpoint or a package (chat/template_source.h). Special tokens of tokenizer_config.json
+  /// (bos_token, eos_token …) are its variables. Throws Error(bad_input), also when there is none.
   static ChatTemplate of_folder(const std::filesystem::path& folder);
 
-  /// The text of `messages`: an array of objects with "role" and "content", which is a string or an array of parts such
-  /// as
-  /// {"type": "image"} and {"type": "text", "text": "…"}. Keys of objects keep their order where a template writes them
-  /// as JSON. Throws Error(bad_input) when the template fails, or refuses the messages (raise_exception).
+  const std::string& text() const { return text_; }
+  const std::string& origin() const { return origin_; }
+
+  /// Throws Error(bad_input) for what is no template, for one that fails, takes too much or refuses the messages
+  /// (raise_exception), and Error(interrupted).
   std::string render(const OrderedJson& messages, const ChatOptions& options) const;
 
+  /// All of `conversations`, each by itself. Throws Error(bad_input) for what is no template, and Error(interrupted).
+  std::vector<Rendered> render_each(const std::vector<Conversation>& conversations) const;
+
  private:
+  std::string text_;
   std::string origin_;
   OrderedJson variables_;
-  std::shared_ptr<const minja::TemplateNode> root_;
 };
 
 }  // namespace q3vl

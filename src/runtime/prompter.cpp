@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "chat/picture_marks.h"
 #include "contract/file_names.h"
 #include "contract/special_tokens.h"
 #include "prompt/image_patches.h"
@@ -48,12 +49,6 @@ OrderedJson messages_of(const Question& question) {
   if (!question.system.empty()) messages.push_back({{"role", "system"}, {"content", question.system}});
   messages.push_back({{"role", "user"}, {"content", content}});
   return messages;
-}
-
-std::int64_t count_of(std::string_view text, std::string_view part) {
-  std::int64_t count = 0;
-  for (auto at = text.find(part); at != std::string_view::npos; at = text.find(part, at + part.size())) ++count;
-  return count;
 }
 
 /// `given` pictures or clips have as many placeholders in the prompt.

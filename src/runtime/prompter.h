@@ -35,7 +35,7 @@ struct Question {
 class Prompter {
  public:
   /// Reads the tokenizer and the chat template of the package. `config` must outlive the object. Throws
-  /// Error(bad_input) and Error(unsupported).
+  /// Error(bad_input) and Error(unsupported). The template is first run by prompt().
   Prompter(const std::filesystem::path& package, const PackageConfig& config);
 
   const Tokenizer& tokenizer() const { return tokenizer_; }
@@ -43,7 +43,7 @@ class Prompter {
   /// A conversation of one question: pictures, then clips, then the text, rendered by the chat template, with a
   /// placeholder a picture token. A clip's frames, temporal_patch_size at a time, stand behind their time in seconds.
   /// Throws Error(usage) for pictures in a text-only package and for a text whose placeholders are not as many as the
-  /// pictures and clips.
+  /// pictures and clips; Error(bad_input) where the template fails; Error(interrupted).
   /// Source: Hugging Face transformers 5.12.1, Qwen3VLProcessor.__call__.
   Prompt prompt(const Question& question) const;
 
