@@ -146,6 +146,59 @@ TEST_F(Check, WhatAClientCannotLoadIsFoundThoughItsDigestIsRight) {
   EXPECT_TRUE(found[0].starts_with("onnxruntime-genai: genai_config.json: model.type is \"qwen4_vl\"")) << found[0];
 }
 
+/// A package's own files with right digests, which nobody could use.
+TEST_F(Check, ATemplateOrATokenizerThatFailsIsFound) {
+  const auto found_with = [&](const std::string& file, const std::function<void(json&)>& edit) {
+    const std::string whole = read_bytes(out_ / file);
+    const std::string manifest = read_bytes(out_ / "manifest.json");
+    json document = json::parse(whole);
+    edit(document);
+    write_bytes(out_ / file, document.dump());
+    edit_manifest([&](json& m) {
+      m["files"][file] = {{"bytes", fs::file_size(out_ / file)}, {"sha256", sha256sum(out_ / file)}};
+    });
+    const std::vector<std::string> found = findings(out_);
+    write_bytes(out_ / file, whole);
+    write_bytes(out_ / "manifest.json", manifest);
+    return found;
+  };
+  const auto with_template = [&](const json& text) {
+    fs::rename(out_ / "chat_template.json", folder_ / "kept");
+    edit_manifest([](json& m) { m["files"].erase("chat_template.json"); });
+    const auto found = found_with("tokenizer_config.json", [&](json& settings) { settings["chat_template"] = text; });
+    fs::rename(folder_ / "kept", out_ / "chat_template.json");
+    return found;
+  };
+  using Found = std::vector<std::string>;
+  EXPECT_EQ(with_template("{% if x"), Found{"tokenizer_config.json: the chat template cannot be read: Expected closing "
+                                            "block tag at row 1, column 8"});
+  EXPECT_EQ(with_template("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}"),
+            Found{"tokenizer_config.json: the chat template cannot be rendered: it is nested too deeply, for more than "
+                  "32 MB of stack; a macro may call itself, or a list hold itself; it was given a conversation with a "
+                  "text"});
+  EXPECT_EQ(with_template("{{ messages[0].content }}"),
+            Found{"tokenizer_config.json: for a conversation with one picture the chat template writes "
+                  "<|vision_start|><|image_pad|><|vision_end|> 0 times, expected 1; clients put each picture in the "
+                  "place of one"});
+  EXPECT_EQ(with_template(1), Found{"onnxruntime-genai: tokenizer_config.json: chat_template is 1, expected a string"});
+  EXPECT_EQ(found_with("chat_template.json", [](json& m) { m["chat_template"] = "another"; }).front(),
+            "onnxruntime-genai: tokenizer_config.json has another chat template than chat_template.json; "
+            "chat_template.json is taken, as Hugging Face does");
+  const Found tokenizer = found_with("tokenizer.json", [](json& document) {
+    document["pre_tokenizer"] = {
+        {"type", "Sequence"},
+        {"pretokenizers",
+         {{{"type", "Split"}, {"pattern", {{"Regex", "(a"}}}, {"behavior", "Isolated"}, {"invert", false}},
+          {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}}}}};
+  });
+  ASSERT_EQ(tokenizer.size(), 1U);
+  EXPECT_TRUE(
+      tokenizer[0].starts_with("tokenizer.json: pre_tokenizer.pretokenizers[0].pattern.Regex is no regular "
+                               "expression: U_REGEX_MISMATCHED_PAREN"))
+      << tokenizer[0];
+  EXPECT_EQ(check(out_).exit_code, 0);
+}
+
 TEST_F(Check, OtherFilesAreNamedAndNoFault) {
   std::ofstream(out_ / "README.md") << "mine";
   const CommandResult result = check(out_);

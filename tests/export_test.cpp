@@ -37,6 +37,82 @@ class Export : public CommandLineTest {
   }
 };
 
+/// What `run` would refuse is refused before anything is written.
+TEST_F(Export, APackageThatNobodyCouldAskIsRefused) {
+  make(tiny());
+  const std::string path = c("chat_template.jinja");
+  const std::string given = "; it was given a conversation with a text";
+  for (const auto& [text, message] : std::vector<std::pair<std::string, std::string>>{
+           {"{% if x", "the chat template cannot be read: Expected closing block tag at row 1, column 8"},
+           {"{{ 1 // 0 }}",
+            "the chat template cannot be rendered: it divides a whole number by zero, or the least one by -1" + given},
+           {"{{ range(100000000) }}",
+            "the chat template cannot be rendered: it takes more than 64 MB of memory" + given},
+           {"{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}",
+            "the chat template cannot be rendered: it is nested too deeply, for more than 32 MB of stack; a macro may "
+            "call itself, or a list hold itself" +
+                given},
+           {"\xff", "the chat template is not UTF-8: byte 0 is 0xff; save it as UTF-8"},
+           {std::string(70'000, 'x'), "the chat template has 70000 bytes, expected 65536 at most"},
+           {"{{ messages[0].content }}",
+            "for a conversation with one picture the chat template writes <|vision_start|><|image_pad|><|vision_end|> "
+            "0 "
+            "times, expected 1; clients put each picture in the place of one"}}) {
+    write_bytes(path, text);
+    expect_refusal(3, path + ": " + message);
+  }
+  EXPECT_EQ(run({"-q", "--components", "text"}).exit_code, 0) << "texts are all that it is asked";
+  fs::remove(path);
+  fs::remove(checkpoint_ / "chat_template.json");
+  edit_json("tokenizer_config.json", [](json& settings) { settings["chat_template"] = 1; });
+  fs::remove_all(out_);
+  expect_refusal(3, c("tokenizer_config.json") + ": chat_template is 1, expected a string");
+  edit_json("tokenizer_config.json", [](json& settings) { settings["chat_template"] = nullptr; });
+  expect_refusal(3,
+                 path +
+                     ": is missing; so are chat_template.json and the key chat_template of tokenizer_config.json; no "
+                     "client could put a question to the model");
+}
+
+TEST_F(Export, ATemplateThatRefusesWhatFewUseIsAWarning) {
+  make(tiny());
+  const std::string sound = json::parse(read_bytes(checkpoint_ / "chat_template.json")).at("chat_template");
+  write_bytes(c("chat_template.jinja"), "{% if tools %}{{ raise_exception('no tools here') }}{% endif %}" + sound);
+  const CommandResult result = run();
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.err.find("warning: " + c("chat_template.jinja") +
+                            ": the chat template cannot be rendered: no tools here at row 1, column 33; it was given a "
+                            "conversation with tools\n"),
+            std::string::npos)
+      << result.err;
+}
+
+TEST_F(Export, ATokenizerThatNobodyCouldReadIsRefused) {
+  make(tiny());
+  const auto split_by = [&](const char* expression) {
+    edit_json("tokenizer.json", [&](json& document) {
+      document["pre_tokenizer"] = {
+          {"type", "Sequence"},
+          {"pretokenizers",
+           {{{"type", "Split"}, {"pattern", {{"Regex", expression}}}, {"behavior", "Isolated"}, {"invert", false}},
+            {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}}}}};
+    });
+  };
+  split_by("(a");
+  expect_refusal(3, c("tokenizer.json") +
+                        ": pre_tokenizer.pretokenizers[0].pattern.Regex is no regular expression: "
+                        "U_REGEX_MISMATCHED_PAREN at its character 2");
+  split_by("\\w+");
+  const CommandResult result = run();
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.err.find("warning: " + c("tokenizer.json") +
+                            ": pre_tokenizer.pretokenizers[0].pattern.Regex uses \"\\\\w\", which ICU may read "
+                            "differently than the tokenizers of Hugging Face do; qwen3vl-export run will refuse the "
+                            "package, its clients may not\n"),
+            std::string::npos)
+      << result.err;
+}
+
 constexpr const char* kGate = "model.language_model.layers.1.mlp.gate_proj.weight";
 
 TEST_F(Export, WritesThePackageAndTellsAboutIt) {

@@ -244,6 +244,43 @@ TEST_F(Layout, TheCheckpointsFilesAreCompletedForTransformersJs) {
   EXPECT_EQ(settings.at("image_mean"), read_json(checkpoint_ / "preprocessor_config.json").at("image_mean"));
 }
 
+/// Whichever file a client reads first, it finds the template that Hugging Face takes.
+TEST_F(Layout, OneChatTemplateStandsInEveryFile) {
+  const std::string sound = read_json(checkpoint_ / "chat_template.json").at("chat_template");
+  const std::string taken = "{#- taken -#}\n" + sound;
+  std::string written = "\xef\xbb\xbf";
+  for (const char c : taken) written += c == '\n' ? "\r\n" : std::string(1, c);
+  write_bytes(checkpoint_ / "chat_template.jinja", written);
+  const json lists = json::array({{{"name", "default"}, {"template", sound}}, {{"name", "rag"}, {"template", "x"}}});
+  for (const json& stale : {json(sound), json(nullptr), lists, json(7)}) {
+    edit(checkpoint_ / "tokenizer_config.json", [&](json& settings) { settings["chat_template"] = stale; });
+    for (const char* layout : {"universal", "genai"}) {
+      const fs::path package = folder_ / "package";
+      fs::remove_all(package);
+      const CommandResult result = run_command({Q3VL_EXPORT_BINARY, c(), "-o", package, "--layout", layout});
+      ASSERT_EQ(result.exit_code, 0) << result.err;
+      EXPECT_THAT(result.err,
+                  HasSubstr(" another chat template than chat_template.jinja; chat_template.jinja is taken, "
+                            "as Hugging Face does\n"));
+      EXPECT_EQ(result.err.find("tokenizer_config.json have") != std::string::npos, !stale.is_null()) << result.err;
+      EXPECT_EQ(read_bytes(package / "chat_template.jinja"), taken);
+      EXPECT_EQ(read_json(package / "chat_template.json").at("chat_template"), taken);
+      EXPECT_EQ(read_json(package / "tokenizer_config.json").at("chat_template"), taken);
+      EXPECT_EQ(run_command({Q3VL_EXPORT_BINARY, "check", package}).exit_code, 0);
+    }
+  }
+}
+
+TEST_F(Layout, AChatTemplateStandsWhereItStood) {
+  edit(checkpoint_ / "tokenizer_config.json", [](json& settings) { settings.erase("chat_template"); });
+  const std::string settings = read_bytes(checkpoint_ / "tokenizer_config.json");
+  const CommandResult result = run_command({Q3VL_EXPORT_BINARY, c(), "-o", folder_ / "flat", "--layout", "genai"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.err, Not(HasSubstr("chat template than")));
+  EXPECT_EQ(read_bytes(folder_ / "flat/tokenizer_config.json"), settings);
+  EXPECT_FALSE(fs::exists(folder_ / "flat/chat_template.jinja"));
+}
+
 TEST_F(Layout, ImageSettingsOfTheNewerHomeAreWrittenWhereTransformersJsLooks) {
   const json settings = read_json(checkpoint_ / "preprocessor_config.json");
   fs::remove(checkpoint_ / "preprocessor_config.json");

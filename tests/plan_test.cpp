@@ -161,6 +161,7 @@ TEST_F(Plan, NeedsNoLibTorch) {
   const fs::path alone = folder_ / "qwen3vl-export";  // without the other library that belongs beside it
   fs::copy_file(Q3VL_EXPORT_BINARY, alone);
   fs::copy_file(Q3VL_EXPORT_LIBRARY, folder_ / fs::path(Q3VL_EXPORT_LIBRARY).filename());
+  fs::copy_file(fs::path(Q3VL_EXPORT_BINARY).parent_path() / "qwen3vl-export-chat", folder_ / "qwen3vl-export-chat");
   EXPECT_EQ(run(checkpoint("tiny"), {"-q"}, alone).exit_code, 0);
   const CommandResult refused = run_command({alone, checkpoint("tiny"), "-o", folder_ / "out", "-q"});
   EXPECT_EQ(refused.exit_code, 1);

@@ -157,6 +157,58 @@ TEST(Run, AWholePromptHasItsOwnPlaceholders) {
   EXPECT_EQ(report.at("tokens"), question.at("hf_fp32_ids"));
 }
 
+/// Whatever stale or foreign template lies beside the one that Hugging Face takes, the prompt has the tokens that
+/// Hugging Face recorded.
+TEST(Run, TheTemplateOfHuggingFacesOrderMakesThePrompt) {
+  const fs::path checkpoint = scratch() / "stale";
+  fs::copy(data("shapes/checkpoint"), checkpoint);
+  std::string crlf;
+  for (const char c : json::parse(read_bytes(checkpoint / "chat_template.json")).at("chat_template").get<std::string>())
+    crlf += c == '\n' ? "\r\n" : std::string(1, c);
+  write_bytes(checkpoint / "chat_template.jinja", crlf);
+  const std::string stale =
+      "{% for m in messages %}{% for p in m.content if m.content is not string %}{% if p.type == 'image' %}"
+      "<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ p.text }}{% endif %}{% endfor %}{% endfor %}";
+  write_bytes(checkpoint / "chat_template.json", json{{"chat_template", stale}}.dump());
+  json settings = json::parse(read_bytes(checkpoint / "tokenizer_config.json"));
+  settings["chat_template"] = stale;
+  write_bytes(checkpoint / "tokenizer_config.json", settings.dump());
+  const fs::path out = scratch() / "settled";
+  const CommandResult result = run_command({Q3VL_EXPORT_BINARY, checkpoint, "-o", out, "--recipe", "fp32", "-q"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const json question = questions().at("questions").at(0);
+  const Flags flags = {"--greedy", "--prompt", question.at("question"), "--image", picture(question)};
+  for (const char* file : {"", "chat_template.jinja", "chat_template.json"}) {
+    if (*file != '\0') fs::remove(out / file);  // the next one is as good
+    const json report = run_json(out, flags);
+    EXPECT_EQ(report.at("prompt_tokens"), question.at("input_ids").size()) << "without " << file;
+    EXPECT_EQ(report.at("tokens"), question.at("hf_fp32_ids"));
+  }
+}
+
+TEST(Run, ATemplateThatFailsIsTheFilesFault) {
+  const fs::path copy = scratch() / "hostile";
+  fs::copy(package("shapes"), copy, fs::copy_options::recursive);
+  const fs::path path = copy / "chat_template.jinja";
+  const std::string failed = path.string() + ": the chat template cannot be rendered: ";
+  for (const auto& [text, message] : std::vector<std::pair<std::string, std::string>>{
+           {"{{ range(100000000) }}", failed + "it takes more than 64 MB of memory"},
+           {"{{ 1 % 0 }}", failed + "it divides a whole number by zero, or the least one by -1"},
+           {"{% if x",
+            path.string() + ": the chat template cannot be read: Expected closing block tag at row 1, column 8"}}) {
+    write_bytes(path, text);
+    const CommandResult result = run(copy, {"--prompt", "What?", "-q"});
+    EXPECT_EQ(result.exit_code, 3);
+    EXPECT_EQ(result.err, "qwen3vl-export: " + message + "\n");
+    EXPECT_EQ(result.out, "");
+  }
+  write_bytes(path, "{{ messages[0].content }}");
+  const CommandResult warned = run(copy, {"--prompt", "What?", "--greedy", "--max-new-tokens", "1"});
+  EXPECT_EQ(warned.exit_code, 0);
+  EXPECT_THAT(warned.err,
+              HasSubstr("have another chat template than chat_template.jinja; chat_template.jinja is taken"));
+}
+
 TEST(Run, TheAnswerAloneGoesToStandardOutput) {
   const json question = questions().at("questions").at(0);
   const CommandResult result =

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/sha256.h"
+#include "chat/template_source.h"
 #include "contract/file_names.h"
 
 namespace q3vl {
@@ -28,8 +29,8 @@ constexpr std::array kKnown = {
     Known{kMergesFile, "tokenizer merges", AssetUse::text},
     Known{kAddedTokensFile, "tokenizer's added tokens", AssetUse::text},
     Known{kSpecialTokensFile, "tokenizer's special tokens", AssetUse::text},
-    Known{"chat_template.jinja", "chat template", AssetUse::text},
-    Known{"chat_template.json", "chat template", AssetUse::text},
+    Known{kTemplateJinjaFile.data(), "chat template", AssetUse::text},
+    Known{kTemplateJsonFile.data(), "chat template", AssetUse::text},
     Known{kGenerationConfigFile, "sampling settings", AssetUse::text},
     Known{kConfigFile, "the model's config", AssetUse::model},
     Known{kPreprocessorFile, "image settings", AssetUse::pictures},
@@ -55,14 +56,10 @@ std::vector<Asset> existing(const fs::path& checkpoint, const std::function<bool
 std::vector<Asset> assets(const fs::path& checkpoint, bool pictures) {
   for (const char* name : {kTokenizerFile, kTokenizerConfigFile})
     if (!path_exists(checkpoint / name)) missing(checkpoint / name, "no client could read or write text without it");
-  if (!path_exists(checkpoint / "chat_template.jinja") && !path_exists(checkpoint / "chat_template.json")) {
-    const fs::path path = checkpoint / kTokenizerConfigFile;
-    const Json settings = read_json_file(path);
-    if (!JsonObject(settings, path.string()).has("chat_template"))
-      missing(checkpoint / "chat_template.jinja",
-              "so are chat_template.json and the key chat_template of tokenizer_config.json; no client could put a "
-              "question to the model");
-  }
+  if (!find_chat_template(checkpoint))
+    missing(checkpoint / kTemplateJinjaFile,
+            "so are chat_template.json and the key chat_template of tokenizer_config.json; no client could put a "
+            "question to the model");
   return existing(checkpoint, [pictures](AssetUse use) { return pictures || use == AssetUse::text; });
 }
 

@@ -37,7 +37,8 @@ struct ClientInputs {
   const TargetProfile* target;
   const ModelConfig* config;
   const GenerationConfig* generation;
-  const ImageConfig* image;  ///< null in a text-only package
+  const ImageConfig* image;   ///< null in a text-only package
+  std::string chat_template;  ///< the one that counts, as every file of the package has it
   PackageGraphs graphs;
   BrowserDataFiles data_files;  ///< empty where graphs share weights, which browsers cannot follow
   std::int64_t max_length;

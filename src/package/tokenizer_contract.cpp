@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "chat/template_source.h"
 #include "contract/file_names.h"
 #include "contract/special_tokens.h"
 #include "package/genai/genai_config.h"
@@ -21,6 +22,11 @@ bool is_file(const std::filesystem::path& path) {
   return std::filesystem::is_regular_file(path, error);
 }
 
+/// A message of `error` that opens with a file's name instead of its path.
+std::string relative_message(const Error& error, const std::filesystem::path& folder) {
+  return std::string(error.what()).substr((folder / "").string().size());
+}
+
 /// The document, or nothing and a finding. The file must be an object.
 std::optional<Json> read_object(const std::filesystem::path& folder, const char* name, Findings& findings) {
   if (!is_file(folder / name)) {
@@ -32,7 +38,7 @@ std::optional<Json> read_object(const std::filesystem::path& folder, const char*
     if (document.is_object()) return document;
     findings.add(name, fmt::format("is {}, expected an object", describe(document)));
   } catch (const Error& error) {
-    findings.add(std::string(error.what()).substr((folder / "").string().size()));
+    findings.add(relative_message(error, folder));
   }
   return std::nullopt;
 }
@@ -83,16 +89,21 @@ class TokenIds {
   Findings* findings_;
 };
 
-bool has_chat_template(const std::filesystem::path& folder, const std::optional<Json>& config) {
-  if (config && config->contains("chat_template")) return true;
-  if (is_file(folder / "chat_template.jinja")) return true;
-  if (!is_file(folder / "chat_template.json")) return false;
+void check_template_files(const std::filesystem::path& folder, Findings& findings) {
+  std::optional<TemplateSource> source;
+  std::error_code error;
   try {
-    const Json document = read_json_file(folder / "chat_template.json");
-    return document.is_object() && document.contains("chat_template") && document["chat_template"].is_string();
-  } catch (const Error&) {
-    return false;
+    if (std::filesystem::is_directory(folder, error)) source = find_chat_template(folder);
+  } catch (const Error& fault) {
+    findings.add(relative_message(fault, folder));
+    return;
   }
+  if (!source)
+    findings.add(
+        kTokenizerConfig,
+        "has no chat_template, and neither has chat_template.jinja nor chat_template.json; expected it in one");
+  else if (!source->disagreement.empty())
+    findings.add(source->disagreement);
 }
 
 }  // namespace
@@ -111,10 +122,8 @@ void check_tokenizer(const std::filesystem::path& folder, const Json& model, Fin
   const std::optional<Json> tokenizer = read_object(folder, kTokenizerFile, findings);
   const std::optional<Json> config = read_object(folder, kTokenizerConfigFile, findings);
   if (tokenizer) check_special_tokens(*tokenizer, model, findings);
-  if (!has_chat_template(folder, config))
-    findings.add(
-        kTokenizerConfigFile,
-        "has no chat_template, and neither has chat_template.jinja nor chat_template.json; expected it in one");
+  // One that is there and cannot be read is a finding already.
+  if (config || !is_file(folder / kTokenizerConfigFile)) check_template_files(folder, findings);
 }
 
 }  // namespace q3vl

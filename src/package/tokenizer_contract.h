@@ -15,7 +15,7 @@ void check_special_tokens(const Json& tokenizer, const Json& model, Findings& fi
 
 /// Holds the tokenizer files in `folder` against `model`, the model object of genai_config.json: tokenizer.json and
 /// tokenizer_config.json exist, the special tokens have the ids that the model is told of, and there is a chat template
-/// in one of its three homes.
+/// in one of its three places, the same in all that have one.
 void check_tokenizer(const std::filesystem::path& folder, const Json& model, Findings& findings);
 
 }  // namespace q3vl

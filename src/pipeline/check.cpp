@@ -5,15 +5,17 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <mutex>
 
 #include "base/json.h"
 #include "base/parallel.h"
 #include "base/sha256.h"
+#include "chat/template_check.h"
 #include "contract/file_names.h"
-#include "package/genai/genai_config.h"
 #include "package/manifest.h"
 #include "qwen3vl_export/inspect.h"
+#include "tokenizer/tokenizer.h"
 
 namespace q3vl {
 namespace {
@@ -78,6 +80,27 @@ void compare_files(const fs::path& folder, const std::vector<ListedFile>& files,
   std::ranges::copy_if(findings, std::back_inserter(report.findings), [](const auto& f) { return !f.empty(); });
 }
 
+/// Whether a package is for pictures, as genai_config.json, in which nothing was found, says.
+bool sees_pictures(const fs::path& package) {
+  const Json config = read_json_file(package / kGenaiConfigFile);
+  return config.contains(Json::json_pointer("/model/vision"));
+}
+
+/// The chat template and the tokenizer of a package, tried as an export tries them.
+void check_prompts(const fs::path& package, CheckReport& report) {
+  const auto attempt = [&](const std::function<void()>& read) {
+    try {
+      read();
+    } catch (const Error& error) {
+      if (error.kind() == ErrorKind::unsupported) return;  // by run, not by the clients
+      if (error.kind() != ErrorKind::bad_input) throw;
+      report.findings.push_back(std::string(error.what()).substr((package / "").string().size()));
+    }
+  };
+  attempt([&] { check_chat_template(ChatTemplate::of_folder(package), sees_pictures(package)); });
+  attempt([&] { const Tokenizer tokenizer(package / "tokenizer.json"); });
+}
+
 void check_clients(const fs::path& folder, CheckReport& report) {
   std::vector<Finding> findings;
   if (recognize_folder(folder) == FolderKind::checkpoint) {
@@ -87,6 +110,7 @@ void check_clients(const fs::path& folder, CheckReport& report) {
     findings = inspection.findings;
     for (const InspectedClient& client : inspection.clients)
       if (client.loads) report.clients.push_back(client.name);
+    if (findings.empty() && fs::exists(folder / kGenaiConfigFile)) check_prompts(folder, report);
   }
   for (const Finding& finding : findings)
     report.findings.push_back(fmt::format("{}: {}", finding.kind, finding.message));

@@ -20,6 +20,7 @@
 #include "pipeline/make_plan.h"
 #include "pipeline/output_folder.h"
 #include "pipeline/process.h"
+#include "tokenizer/tokenizer.h"
 
 namespace q3vl {
 namespace {
@@ -34,11 +35,24 @@ void check_package(const PackagePlan& plan, const std::filesystem::path& folder)
                   fmt::format("the package would not load in {}: {}", client->name, fmt::join(findings, "; ")));
 }
 
+/// A tokenizer that clients may read, and run does not, is no reason against a package.
+void check_tokenizer_file(const PackagePlan& plan, const std::filesystem::path& checkpoint,
+                          const ExportObserver& observer) {
+  if (!plan.components.loadable()) return;
+  try {
+    const Tokenizer tokenizer(checkpoint / "tokenizer.json");
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::unsupported) throw;
+    observer.warning(fmt::format("{}; qwen3vl-export run will refuse the package, its clients may not", error.what()));
+  }
+}
+
 }  // namespace
 
 ExportReport export_package(const ExportRequest& request, const ExportObserver& observer) {
   const auto start = std::chrono::steady_clock::now();
   const PackagePlan plan = make_plan(request, observer);
+  check_tokenizer_file(plan, request.checkpoint, observer);
   check_tied_head(*plan.checkpoint, plan.config.text, plan.requests);
   OutputFolder folder(request.output, request.checkpoint, request.force, "package");
   ExportReport report{.files = plan.files(), .seconds = 0, .peak_memory_bytes = 0};

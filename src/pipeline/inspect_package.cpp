@@ -8,6 +8,7 @@
 #include <set>
 
 #include "base/json.h"
+#include "chat/template_source.h"
 #include "contract/file_names.h"
 #include "onnx/model_summary.h"
 #include "package/client.h"
@@ -23,7 +24,7 @@ constexpr const char* kRuntime = "onnxruntime";
 
 /// The files that check_tokenizer() of package/tokenizer_contract.h reads; the latter two are read where they exist.
 constexpr std::array kTokenizerFiles = {kTokenizerFile, kTokenizerConfigFile};
-constexpr std::array kTemplateFiles = {"chat_template.jinja", "chat_template.json"};
+constexpr std::array kOwnTemplateFiles = {kTemplateJinjaFile, kTemplateJsonFile};
 
 struct Range {
   std::uint64_t begin;
@@ -341,7 +342,7 @@ class PackageInspector {
     if (const auto name = named("/model/vision/config_filename")) files.push_back(look_up(*name));
     const fs::path tokenizer = named("/model/tokenizer_dir").value_or("");
     for (const char* name : kTokenizerFiles) files.push_back(look_up((tokenizer / name).string()));
-    for (const char* name : kTemplateFiles)
+    for (const std::string_view name : kOwnTemplateFiles)
       if (InspectedFile file = look_up((tokenizer / name).string()); file.bytes) files.push_back(std::move(file));
   }
 

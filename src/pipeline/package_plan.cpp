@@ -6,10 +6,13 @@
 #include <algorithm>
 
 #include "base/file.h"
+#include "chat/template_check.h"
+#include "chat/template_source.h"
 #include "config/generation_config.h"
 #include "config/image_config.h"
 #include "contract/file_names.h"
 #include "onnx/onnx_model.h"
+#include "package/chat_template_files.h"
 #include "package/manifest.h"
 #include "pipeline/checkpoint_check.h"
 #include "qwen3vl/embedding/embedding_graph.h"
@@ -176,6 +179,11 @@ void add_client_files(PackagePlan& plan, const ExportRequest& request, const Exp
     return;
   }
   plan.assets = assets(request.checkpoint, plan.components.whole());
+  const TemplateSource chat = chat_template_of(request.checkpoint);
+  if (!chat.disagreement.empty()) observer.warning(chat.disagreement);
+  for (const std::string& warning :
+       check_chat_template(ChatTemplate::of_folder(request.checkpoint), plan.components.whole()))
+    observer.warning(warning);
   plan.max_length = choose_max_length(request, plan.config.text, observer);
   const GenerationConfig generation = read_generation_config(request.checkpoint, plan.config);
   std::optional<ImageConfig> image;
@@ -192,16 +200,22 @@ void add_client_files(PackagePlan& plan, const ExportRequest& request, const Exp
       .config = &plan.config,
       .generation = &generation,
       .image = image ? &*image : nullptr,
+      .chat_template = chat.text,
       .graphs = {find_graph(plan.graphs, GraphKind::vision), find_graph(plan.graphs, GraphKind::embedding),
                  find_graph(plan.graphs, GraphKind::text)},
       .data_files = browser_data_files(plan),
       .max_length = plan.max_length,
       .max_pixels = plan.max_pixels};
+  // A file that is written replaces the checkpoint's own, and a client's the one that only got the chat template.
+  const auto add = [&](ClientFile file) {
+    std::erase_if(plan.assets, [&](const Asset& asset) { return asset.name == file.name; });
+    std::erase_if(plan.small_files, [&](const SmallFile& other) { return other.file.name == file.name; });
+    plan.small_files.push_back({{file.name, file.text.size(), file.contents}, std::move(file.text)});
+  };
+  for (const auto& [name, text] : settled_chat_template_files(request.checkpoint, chat.text))
+    add({name, name == kTokenizerConfigFile ? "tokenizer settings, with the chat template" : "chat template", text});
   for (const Client* client : plan.package_layout->clients)
-    for (ClientFile& file : client->files(inputs)) {
-      std::erase_if(plan.assets, [&](const Asset& asset) { return asset.name == file.name; });
-      plan.small_files.push_back({{file.name, file.text.size(), file.contents}, std::move(file.text)});
-    }
+    for (ClientFile& file : client->files(inputs)) add(std::move(file));
 }
 
 /// The files that the manifest lists.

@@ -89,7 +89,8 @@ CheckedModel check_model(const ExportRequest& request, const Recipe& recipe);
 Recipe recipe_of(const ExportRequest& request);
 
 /// Reads the configs and the headers of a checkpoint and decides what the package of `recipe` will be. Throws Error as
-/// export_package does, but for what only the weights' values and the output folder can tell.
+/// export_package does, but for what only tokenizer.json, the weights' values and
+/// the output folder can tell.
 PackagePlan plan_of(const ExportRequest& request, const Recipe& recipe, const ExportObserver& observer);
 
 }  // namespace q3vl

@@ -9,6 +9,7 @@
 #include "backend/tensor_backend.h"
 #include "base/file.h"
 #include "base/parallel.h"
+#include "chat/template_source.h"
 #include "checkpoint/checkpoint.h"
 #include "config/model_config.h"
 #include "image/model_image.h"
@@ -105,6 +106,8 @@ RunReport run_package(const RunRequest& request, const std::function<void(const 
   const CacheMode cache = cache_mode(request.cache, default_cache(config));
   const SamplingSettings sampling = sampling_of(request, config.sampling);
   const Prompter prompter(request.package, config);
+  if (const auto chat = chat_template_of(request.package); !chat.disagreement.empty())
+    observer.warning(chat.disagreement);
   const Prompt prompt = prompter.prompt(question_of(request, config));
   const auto prompt_tokens = static_cast<std::int64_t>(prompt.input_ids.size());
   const std::int64_t room = config.max_length - prompt_tokens;

@@ -24,7 +24,7 @@ std::vector<ClientFile> transformers_js_files(const ClientInputs& inputs) {
   files.push_back({kPreprocessorFile, "image settings, completed",
                    text(transformers_js_preprocessor(inputs.checkpoint, *inputs.image, inputs.max_pixels))});
   files.push_back({kTokenizerConfigFile, "tokenizer settings, completed",
-                   text(transformers_js_tokenizer_config(inputs.checkpoint))});
+                   text(transformers_js_tokenizer_config(inputs.checkpoint, inputs.chat_template))});
   return files;
 }
 

@@ -38,7 +38,7 @@ class TransformersJsChecker {
     looking_at(kConfigFile, [&](const JsonObject& config) { layers = check_config(config); });
     looking_at(kPreprocessorFile, [&](const JsonObject& settings) { check_preprocessor(settings); });
     looking_at(kTokenizerConfigFile, [&](const JsonObject& settings) {
-      if (!settings.has("chat_template"))
+      if (!settings.has(kTemplateKey))
         add(kTokenizerConfigFile,
             "has no chat_template, expected it here: Transformers.js reads it from no other file");
       settings.string("tokenizer_class");

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/file.h"
+#include "chat/template_source.h"
 #include "contract/file_names.h"
 
 namespace q3vl {
@@ -15,14 +16,6 @@ Json read_object_file(const fs::path& path, const JsonLimits& limits = kConfigJs
   Json document = read_json_file(path, limits);
   JsonObject(document, path.string());
   return document;
-}
-
-/// The template that stands in a file of its own.
-std::string chat_template(const fs::path& checkpoint) {
-  if (const fs::path jinja = checkpoint / "chat_template.jinja"; path_exists(jinja)) return read_text_file(jinja);
-  const fs::path path = checkpoint / "chat_template.json";
-  const Json document = read_object_file(path);
-  return JsonObject(document, path.string()).string("chat_template");
 }
 
 void set_if_absent(Json& object, const char* key, Json value) {
@@ -62,9 +55,9 @@ Json transformers_js_preprocessor(const fs::path& checkpoint, const ImageConfig&
   return document;
 }
 
-Json transformers_js_tokenizer_config(const fs::path& checkpoint) {
+Json transformers_js_tokenizer_config(const fs::path& checkpoint, const std::string& chat_template) {
   Json document = read_object_file(checkpoint / kTokenizerConfigFile);
-  if (!document.contains("chat_template")) document["chat_template"] = chat_template(checkpoint);
+  document[kTemplateKey] = chat_template;
   return document;
 }
 

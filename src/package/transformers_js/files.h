@@ -23,8 +23,7 @@ Json transformers_js_config(const std::filesystem::path& checkpoint, const Gener
 Json transformers_js_preprocessor(const std::filesystem::path& checkpoint, const ImageConfig& image,
                                   std::int64_t max_pixels);
 
-/// tokenizer_config.json: the checkpoint's, with the chat template inside. Throws Error(bad_input) when no file of the
-/// checkpoint has one.
-Json transformers_js_tokenizer_config(const std::filesystem::path& checkpoint);
+/// tokenizer_config.json: the checkpoint's, with `chat_template` inside: Transformers.js reads no other file for it.
+Json transformers_js_tokenizer_config(const std::filesystem::path& checkpoint, const std::string& chat_template);
 
 }  // namespace q3vl
