@@ -100,7 +100,7 @@ void check_template_files(const std::filesystem::path& folder, Findings& finding
   }
   if (!source)
     findings.add(
-        kTokenizerConfig,
+        kTokenizerConfigFile,
         "has no chat_template, and neither has chat_template.jinja nor chat_template.json; expected it in one");
   else if (!source->disagreement.empty())
     findings.add(source->disagreement);

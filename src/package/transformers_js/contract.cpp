@@ -10,6 +10,7 @@
 #include <set>
 
 #include "base/json.h"
+#include "chat/template_source.h"
 #include "contract/file_names.h"
 #include "contract/graph_io.h"
 #include "package/client.h"
