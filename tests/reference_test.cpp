@@ -231,6 +231,7 @@ TextConfig odd_config() {
           .rms_norm_eps = 1e-6,
           .rope_theta = 10000,
           .mrope_section = {2, 2, 1},
+          .rope_scaling = {},
           .tie_word_embeddings = false};
 }
 

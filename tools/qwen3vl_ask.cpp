@@ -49,8 +49,7 @@ RecordedQuestion read_question(const JsonObject& item, const std::filesystem::pa
   std::vector<std::filesystem::path> paths;
   for (const std::string& file : recorded.files) paths.push_back(folder / file);
   if (video) {
-    recorded.question.clips = {
-        {read_model_clip(paths, pictures.image, pictures.video), item.number("fps", 0.001, 1000)}};
+    recorded.question.clips = {{read_model_clip(paths, pictures.video), item.number("fps", 0.001, 1000)}};
   } else {
     for (const std::filesystem::path& path : paths)
       recorded.question.images.push_back(read_model_image(path, pictures.image, pictures.image.max_pixels));

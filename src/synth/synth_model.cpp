@@ -41,6 +41,7 @@ TextConfig published_text(std::int64_t hidden_size, std::int64_t intermediate_si
           .rms_norm_eps = 1e-6,
           .rope_theta = 5e6,
           .mrope_section = {24, 20, 20},
+          .rope_scaling = {},
           .tie_word_embeddings = tied};
 }
 
