@@ -49,22 +49,30 @@ std::string default_template(const Json& list, const std::string& origin) {
   throw Error(ErrorKind::bad_input, fmt::format("{}: chat_template lists no template with the name default", origin));
 }
 
-/// What a file has, as it is written there.
-std::optional<std::string> written_in(const fs::path& folder, std::string_view file) {
-  const fs::path path = folder / file;
+/// The bytes of a file that may have a template; nothing if the file is not there.
+std::optional<std::string> bytes_of(const fs::path& path) {
   if (!path_exists(path)) return std::nullopt;
-  if (file == kTemplateJinjaFile) return read_text_file(path, kConfigJson.bytes);
-  const Json document = read_json_file(path, kTokenizerJson);
+  return read_text_file(path, path.filename() == kTemplateJinjaFile ? kConfigJson.bytes : kTokenizerJson.bytes);
+}
+
+/// The template that `bytes`, those of `path`, have as it is written there.
+std::optional<std::string> template_in(const fs::path& path, const std::string& bytes) {
+  if (path.filename() == kTemplateJinjaFile) return bytes;
+  const Json document = parse_json(bytes, path.string(), ErrorKind::bad_input, kTokenizerJson);
   const JsonObject root(document, path.string());
-  if (file == kTemplateConfigFile && !root.has(kTemplateKey)) return std::nullopt;
-  const bool list = file == kTemplateConfigFile && document.at(kTemplateKey).is_array();
+  const bool in_config = path.filename() == kTemplateConfigFile;
+  if (in_config && !root.has(kTemplateKey)) return std::nullopt;
+  const bool list = in_config && document.at(kTemplateKey).is_array();
   return list ? default_template(document.at(kTemplateKey), root.origin()) : root.string(kTemplateKey);
 }
 
-/// Whether a file that is not taken has another template, or something that is none.
-bool disagrees(const fs::path& folder, std::string_view file, const std::string& text) {
+/// Whether a file that is not taken has another template, or something that is none. Throws Error(bad_input) if it
+/// cannot be read.
+bool disagrees(const fs::path& path, const std::string& text) {
+  const std::optional<std::string> bytes = bytes_of(path);
+  if (!bytes) return false;
   try {
-    const auto other = written_in(folder, file);
+    const auto other = template_in(path, *bytes);
     return other && normalized(*other) != text;
   } catch (const Error&) {
     return true;
@@ -78,10 +86,11 @@ std::optional<TemplateSource> find_chat_template(const fs::path& folder) {
   std::vector<std::string> others;
   for (const std::string_view file : kTemplateFiles) {
     if (!source.file.empty()) {
-      if (disagrees(folder, file, source.text)) others.emplace_back(file);
+      if (disagrees(folder / file, source.text)) others.emplace_back(file);
       continue;
     }
-    const auto written = written_in(folder, file);
+    const auto bytes = bytes_of(folder / file);
+    const auto written = bytes ? template_in(folder / file, *bytes) : std::nullopt;
     if (!written) continue;
     const std::string origin = (folder / file).string();
     expect_utf8(*written, origin);
