@@ -7,7 +7,7 @@ file(RELATIVE_PATH to_libraries ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FUL
 set_target_properties(qwen3vl-export PROPERTIES INSTALL_RPATH "$ORIGIN/${to_libraries}")
 install(TARGETS qwen3vl-export RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(TARGETS qwen3vl_export EXPORT qwen3vl_export LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
-install(TARGETS qwen3vl-export-torch LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/qwen3vl-export)
+install(TARGETS qwen3vl-export-c10 qwen3vl-export-torch LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/qwen3vl-export)
 install(TARGETS qwen3vl-export-chat RUNTIME DESTINATION ${CMAKE_INSTALL_LIBDIR}/qwen3vl-export)
 install(DIRECTORY include/qwen3vl_export DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 

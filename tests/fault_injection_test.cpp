@@ -23,7 +23,7 @@
 #include <string>
 #include <vector>
 
-#include "backend/tensor_backend.h"
+#include "backend/weight_blocks.h"
 #include "commands/program.h"
 #include "support/command_line_test.h"
 #include "support/faults.h"
@@ -168,7 +168,7 @@ class FaultInjection : public CommandLineTest {
     // Opened in the parent, a child need not: while there is one thread, so that the children have all there are.
     ::setenv("OMP_NUM_THREADS", "1", 1);
     ::setenv("OPENBLAS_NUM_THREADS", "1", 1);
-    tensor_backend();
+    weight_blocks();
     ASSERT_NE(onnx::OpSchemaRegistry::Schema("Add", 13, ""), nullptr);  // nor make ONNX's operators again
     std::size_t threads = 0;
     for ([[maybe_unused]] const auto& thread : fs::directory_iterator("/proc/self/task")) ++threads;

@@ -146,6 +146,7 @@ TEST_F(Install, PutsEverythingInItsPlace) {
   Names expected = {"bin/qwen3vl-export",
                     "lib/" + library,
                     "lib/libqwen3vl_export.so",
+                    "lib/qwen3vl-export/qwen3vl-export-c10.so",
                     "lib/qwen3vl-export/qwen3vl-export-torch.so",
                     "lib/qwen3vl-export/qwen3vl-export-chat",
                     "lib/cmake/qwen3vl_export/qwen3vl_exportConfig.cmake",

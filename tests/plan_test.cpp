@@ -165,7 +165,7 @@ TEST_F(Plan, NeedsNoLibTorch) {
   EXPECT_EQ(run(checkpoint("tiny"), {"-q"}, alone).exit_code, 0);
   const CommandResult refused = run_command({alone, checkpoint("tiny"), "-o", folder_ / "out", "-q"});
   EXPECT_EQ(refused.exit_code, 1);
-  EXPECT_THAT(refused.err, HasSubstr("qwen3vl-export-torch.so: cannot be opened: "));
+  EXPECT_THAT(refused.err, HasSubstr("qwen3vl-export-c10.so: cannot be opened: "));
   EXPECT_FALSE(fs::exists(folder_ / "out"));
 }
 

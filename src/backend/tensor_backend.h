@@ -1,5 +1,5 @@
-// What needs LibTorch, behind a face that does not: the library qwen3vl-export-torch.so is opened when a command first
-// reads weights or runs the reference (base/companion_file.h says where it lies).
+// What computes with LibTorch, behind a face that does not: the library qwen3vl-export-torch.so is opened when a
+// command first runs the reference (base/companion_file.h says where it lies).
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,6 @@
 #include "base/host_tensor.h"
 #include "config/model_config.h"
 #include "prompt/prompt.h"
-#include "weights/weight_block.h"
 
 namespace q3vl {
 
@@ -74,9 +73,6 @@ struct CalibrationRequest {
 class TensorBackend {
  public:
   virtual ~TensorBackend() = default;
-
-  /// A block for reading rows of weights.
-  virtual std::unique_ptr<WeightBlock> make_weight_block() const = 0;
 
   /// The forward pass of Qwen3-VL in float32 for every case. A layer's weights are asked for once, whatever the number
   /// of cases, and let go before the next. Without pictures in any case nothing of the visual tower is asked for.

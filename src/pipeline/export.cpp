@@ -5,9 +5,8 @@
 #include <fmt/ranges.h>
 
 #include <chrono>
-#include <future>
 
-#include "backend/tensor_backend.h"
+#include "backend/weight_blocks.h"
 #include "base/file.h"
 #include "base/parallel.h"
 #include "base/sha256.h"
@@ -64,8 +63,7 @@ ExportReport export_package(const ExportRequest& request, const ExportObserver& 
   const int threads = encoding_threads(request.threads);
   observer.detail(
       fmt::format("{} weights, {} bytes to write, {} threads", plan.layout.weights().size(), bytes, threads));
-  // LibTorch takes most of a second to open. Meanwhile all but the weights is written and checked.
-  std::future<const TensorBackend*> backend = std::async(std::launch::async, [] { return &tensor_backend(); });
+  const MakeWeightBlock make_block = weight_blocks();
   DataWriter writer(plan.layout, folder.path());
   std::map<std::string, std::string> sha256 = copy_assets(request.checkpoint, plan.assets, folder.path());
   for (const auto& [file, text] : plan.small_files) {
@@ -74,8 +72,7 @@ ExportReport export_package(const ExportRequest& request, const ExportObserver& 
   }
   check_package(plan, folder.path());
 
-  const WeightSource source{plan.checkpoint.get(), [opened = backend.get()] { return opened->make_weight_block(); },
-                            input_statistics(plan, std::move(calibration))};
+  const WeightSource source{plan.checkpoint.get(), make_block, input_statistics(plan, std::move(calibration))};
   const std::uint64_t total = bytes_to_encode(plan.layout, *plan.checkpoint);
   WrittenData written = writer.write(source, threads, [&](std::uint64_t done) {
     observer.progress({done, total, "encoded", ""});

@@ -8,7 +8,7 @@
 #include <chrono>
 #include <set>
 
-#include "backend/tensor_backend.h"
+#include "backend/weight_blocks.h"
 #include "base/file.h"
 #include "base/parallel.h"
 #include "base/sha256.h"
@@ -182,14 +182,13 @@ WeightsCheck check_weights(const PackagePlan& plan, const ExportRequest& made_by
                            const ExportObserver& observer) {
   WeightsCheck check;
   check.run = true;
-  const TensorBackend& backend = tensor_backend();
   const std::uint64_t total = bytes_to_encode(plan.layout, *plan.checkpoint);
-  check.findings = weight_differences(plan.layout,
-                                      {plan.checkpoint.get(), [&] { return backend.make_weight_block(); },
-                                       input_statistics(plan, obtain_calibration(made_by, plan, observer))},
-                                      package, plan.allow_nonfinite, threads, [&](std::uint64_t done) {
-                                        observer.progress({done, total, "compared", ""});
-                                      });
+  check.findings = weight_differences(
+      plan.layout,
+      {plan.checkpoint.get(), weight_blocks(), input_statistics(plan, obtain_calibration(made_by, plan, observer))},
+      package, plan.allow_nonfinite, threads, [&](std::uint64_t done) {
+        observer.progress({done, total, "compared", ""});
+      });
   for (const PlacedWeight& placed : plan.layout.weights())
     check.tensors += static_cast<std::int64_t>(placed.part_offsets.size());
   for (const auto& [name, size] : plan.layout.files()) check.bytes += size;

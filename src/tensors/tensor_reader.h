@@ -9,9 +9,6 @@
 
 namespace q3vl {
 
-/// The LibTorch name of `type`. Throws Error(unsupported) for types that LibTorch lacks.
-at::ScalarType torch_type(DataType type);
-
 /// Reads the tensor called `name` in its stored type and shape. Throws Error(bad_input) when it is missing.
 at::Tensor read_tensor(const Checkpoint& checkpoint, const std::string& name);
 

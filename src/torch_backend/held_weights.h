@@ -10,6 +10,7 @@
 #include "backend/tensor_backend.h"
 #include "reference/weights.h"
 #include "tensors/tensor_reader.h"
+#include "torch_block/torch_type.h"
 
 namespace q3vl {
 

@@ -2,7 +2,6 @@
 #include <ATen/Parallel.h>
 
 #include "backend/tensor_backend.h"
-#include "tensors/torch_weight_block.h"
 #include "torch_backend/calibration_run.h"
 #include "torch_backend/reference_run.h"
 
@@ -11,7 +10,6 @@ namespace {
 
 class TorchBackend : public TensorBackend {
  public:
-  std::unique_ptr<WeightBlock> make_weight_block() const override { return make_torch_weight_block(); }
   std::vector<ReferenceResult> run_reference(const ReferenceRequest& request) const override {
     at::set_num_threads(request.threads);
     return q3vl::run_reference(request);

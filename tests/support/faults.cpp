@@ -132,7 +132,7 @@ std::vector<Range> passing_code;
 int add_ranges(dl_phdr_info* info, std::size_t, void*) {
   const std::string_view name = info->dlpi_name;
   std::vector<Range>* ranges = nullptr;
-  if (name.empty() || name.find("qwen3vl-export-torch.so") != name.npos) ranges = &own_code;
+  if (name.empty() || name.find("qwen3vl-export-c10.so") != name.npos) ranges = &own_code;
   for (const char* library : {"libstdc++.so", "libfmt.so", "libspdlog.so"})
     if (name.find(library) != name.npos) ranges = &passing_code;
   if (ranges == nullptr) return 0;

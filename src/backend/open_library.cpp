@@ -1,0 +1,32 @@
+#include "backend/open_library.h"
+
+#include <dlfcn.h>
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "base/companion_file.h"
+#include "qwen3vl_export/error.h"
+
+namespace q3vl {
+
+void* open_library(const std::string& name, const char* entry) {
+  const std::filesystem::path library = companion_file(name);
+  if (library.empty())
+    throw Error(ErrorKind::internal,
+                fmt::format("{}: cannot be opened: it is neither beside {} nor in the folder qwen3vl-export there",
+                            name, this_file().string()));
+  // It takes from this code what it shares with it, which a plugin's loader may have kept to the plugin. In a program
+  // that has this code inside there is no library to find, nor a need.
+  dlopen(this_file().c_str(), RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD);
+  void* handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
+  void* function = handle == nullptr ? nullptr : dlsym(handle, entry);
+  if (function == nullptr) {
+    const char* reason = dlerror();  // NOLINT(concurrency-mt-unsafe): called once, under the lock of a static
+    throw Error(ErrorKind::internal,
+                fmt::format("{}: cannot be opened: {}; it needs Debian's libtorch", library.string(), reason));
+  }
+  return function;
+}
+
+}  // namespace q3vl
