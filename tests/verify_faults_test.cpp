@@ -14,12 +14,12 @@
 #include <random>
 #include <set>
 
+#include "backend/weight_blocks.h"
 #include "checkpoint/checkpoint.h"
 #include "data/weight_check.h"
 #include "onnx/model_differences.h"
 #include "pipeline/make_plan.h"
 #include "support/verified_packages.h"
-#include "tensors/torch_weight_block.h"
 
 namespace q3vl::verify_faults_test {
 namespace {
@@ -236,9 +236,9 @@ class Flip {
 };
 
 std::vector<std::string> weight_findings(const PackagePlan& plan, const fs::path& folder) {
-  return weight_differences(
-      plan.layout, {plan.checkpoint.get(), make_torch_weight_block, [](const auto&) { return InputStatistics{}; }},
-      folder, false, 2, [](std::uint64_t) {});
+  return weight_differences(plan.layout,
+                            {plan.checkpoint.get(), weight_blocks(), [](const auto&) { return InputStatistics{}; }},
+                            folder, false, 2, [](std::uint64_t) {});
 }
 
 /// One part of a weight as the package's models name it.
