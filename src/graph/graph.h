@@ -12,11 +12,11 @@
 #include <concepts>
 #include <cstdint>
 #include <initializer_list>
-#include <map>
 #include <memory>
-#include <set>
 #include <span>
 #include <string>
+#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -185,10 +185,11 @@ class Graph {
   std::vector<Node> nodes_;
   std::vector<Constant> constants_;  // of the root only, as are the two below
   std::vector<WeightInitializer> weights_;
-  std::set<std::string> names_;
-  std::map<std::string, std::vector<std::size_t>> nodes_with_;  // value → nodes of this graph that make or read it
-  std::map<std::string, std::size_t> constant_places_;          // of the root only, in constants_; so is
-  std::map<std::string, std::size_t> weight_places_;            // in weights_
+  std::unordered_set<std::string> names_;
+  std::unordered_map<std::string, std::vector<std::size_t>> nodes_with_;  // value → nodes of this graph that make or
+                                                                          // read it
+  std::unordered_map<std::string, std::size_t> constant_places_;          // of the root only, in constants_; so is
+  std::unordered_map<std::string, std::size_t> weight_places_;            // in weights_
 };
 
 }  // namespace q3vl

@@ -10,6 +10,7 @@
 #include <new>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "onnx/contrib_schemas.h"
@@ -56,12 +57,13 @@ onnx::ModelProto subgraph_model(const onnx::GraphProto& subgraph, const onnx::Mo
 }
 
 /// Strict inference of a model and of every subgraph: libonnx itself forgives a subgraph's nodes their errors.
-void infer_strictly(const onnx::ModelProto& declared) {
-  onnx::ModelProto inferred = declared;
-  infer(inferred);
-  for (const onnx::NodeProto& node : declared.graph().node())
+void infer_strictly(onnx::ModelProto model) {
+  std::vector<onnx::GraphProto> subgraphs;  // as they are declared: inference adds to them
+  for (const onnx::NodeProto& node : model.graph().node())
     for (const onnx::AttributeProto& attribute : node.attribute())
-      if (attribute.has_g()) infer_strictly(subgraph_model(attribute.g(), inferred));
+      if (attribute.has_g()) subgraphs.push_back(attribute.g());
+  infer(model);
+  for (const onnx::GraphProto& subgraph : subgraphs) infer_strictly(subgraph_model(subgraph, model));
 }
 
 std::vector<OnnxDim> dims_of(const onnx::ValueInfoProto& value) {
@@ -69,16 +71,18 @@ std::vector<OnnxDim> dims_of(const onnx::ValueInfoProto& value) {
   return {dims.begin(), dims.end()};
 }
 
+using Values = google::protobuf::RepeatedPtrField<onnx::ValueInfoProto>;
+
 /// Inference keeps what is declared and cannot be inferred, so `computed` is inferred with no output's shape declared.
-void compare_outputs(const onnx::GraphProto& declared, const onnx::GraphProto& computed) {
-  for (int i = 0; i < declared.output_size(); ++i) {
-    const std::string& name = declared.output(i).name();
-    if (!declared.output(i).type().has_tensor_type())
+void compare_outputs(const Values& declared, const Values& computed) {
+  for (int i = 0; i < declared.size(); ++i) {
+    const std::string& name = declared[i].name();
+    if (!declared[i].type().has_tensor_type())
       throw std::runtime_error(fmt::format("output {}: is not declared as a tensor", name));
     // What inference cannot know is the declaration's word alone: the elements of a sequence that a Loop has filled.
-    if (!computed.output(i).type().tensor_type().has_shape()) continue;
-    const auto declared_dims = dims_of(declared.output(i));
-    const auto computed_dims = dims_of(computed.output(i));
+    if (!computed[i].type().tensor_type().has_shape()) continue;
+    const auto declared_dims = dims_of(declared[i]);
+    const auto computed_dims = dims_of(computed[i]);
     const bool equal = std::equal(declared_dims.begin(), declared_dims.end(), computed_dims.begin(),
                                   computed_dims.end(), [](const OnnxDim& d, const OnnxDim& c) {
                                     return !c.has_dim_value() || (d.has_dim_value() && d.dim_value() == c.dim_value());
@@ -92,17 +96,19 @@ void compare_outputs(const onnx::GraphProto& declared, const onnx::GraphProto& c
 void check(const std::filesystem::path& path) {
   onnx::checker::check_model(path.string());
 
-  const onnx::ModelProto declared = read_model_file(path);
+  // The message of a graph with many layers is large. It is read twice, so that it is in memory once.
+  onnx::ModelProto model = read_model_file(path);
   Opsets opsets;
-  for (const auto& opset : declared.opset_import()) opsets[opset.domain()] = static_cast<int>(opset.version());
-  expect_schemas(declared.graph(), opsets);
+  for (const auto& opset : model.opset_import()) opsets[opset.domain()] = static_cast<int>(opset.version());
+  expect_schemas(model.graph(), opsets);
+  const Values declared = model.graph().output();
+  infer_strictly(std::move(model));
 
-  infer_strictly(declared);
-  onnx::ModelProto undeclared = declared;
-  for (auto& output : *undeclared.mutable_graph()->mutable_output())
+  model = read_model_file(path);
+  for (auto& output : *model.mutable_graph()->mutable_output())
     if (output.type().has_tensor_type()) output.mutable_type()->mutable_tensor_type()->clear_shape();
-  infer(undeclared);
-  compare_outputs(declared.graph(), undeclared.graph());
+  infer(model);
+  compare_outputs(declared, model.graph().output());
 }
 
 }  // namespace

@@ -88,21 +88,45 @@ void fill(const WeightInitializer& weight, const Places& places, onnx::TensorPro
   entry("length", std::to_string(place.bytes));
 }
 
+void fill(const Node& node, const Places& places, onnx::NodeProto& proto) {
+  proto.set_name(node.name);
+  proto.set_op_type(node.op_type);
+  proto.set_domain(node.domain);
+  for (const std::string& input : node.inputs) proto.add_input(input);
+  for (const std::string& output : node.outputs) proto.add_output(output);
+  for (const Attribute& attribute : node.attributes) fill(attribute, places, *proto.add_attribute());
+}
+
+/// Hands out the fields of a graph in the order of their numbers: `next` gives the message that the next one goes into.
+template <typename Next>
+void fill_in_order(const Graph& graph, const Places& places, const Next& next) {
+  for (const Node& node : graph.nodes()) fill(node, places, *next().add_node());
+  next().set_name(graph.name());
+  for (const Constant& constant : graph.constants()) fill(constant, *next().add_initializer());
+  for (const WeightInitializer& weight : graph.weights()) fill(weight, places, *next().add_initializer());
+  for (const ValueInfo& input : graph.inputs()) fill(input, *next().add_input());
+  for (const ValueInfo& output : graph.outputs()) fill(output, *next().add_output());
+}
+
 void fill(const Graph& graph, const Places& places, onnx::GraphProto& proto) {
-  proto.set_name(graph.name());
-  for (const ValueInfo& input : graph.inputs()) fill(input, *proto.add_input());
-  for (const ValueInfo& output : graph.outputs()) fill(output, *proto.add_output());
-  for (const Constant& constant : graph.constants()) fill(constant, *proto.add_initializer());
-  for (const WeightInitializer& weight : graph.weights()) fill(weight, places, *proto.add_initializer());
-  for (const Node& node : graph.nodes()) {
-    onnx::NodeProto& out = *proto.add_node();
-    out.set_name(node.name);
-    out.set_op_type(node.op_type);
-    out.set_domain(node.domain);
-    for (const std::string& input : node.inputs) out.add_input(input);
-    for (const std::string& output : node.outputs) out.add_output(output);
-    for (const Attribute& attribute : node.attributes) fill(attribute, places, *out.add_attribute());
-  }
+  fill_in_order(graph, places, [&]() -> onnx::GraphProto& { return proto; });
+}
+
+/// Messages that are written one behind the other are read as one that has the fields of all. So a graph is written
+/// field by field: whole, its message would take several times the memory of its bytes.
+std::string graph_bytes(const Graph& graph, const Places& places) {
+  std::string bytes;
+  onnx::GraphProto field;
+  const auto write_field = [&] {
+    field.AppendToString(&bytes);
+    field.Clear();
+  };
+  fill_in_order(graph, places, [&]() -> onnx::GraphProto& {
+    write_field();
+    return field;
+  });
+  write_field();
+  return bytes;
 }
 
 }  // namespace
@@ -113,25 +137,30 @@ std::vector<std::pair<std::string, std::string>> onnx_versions() {
 }
 
 std::string onnx_model(const Graph& graph, const DataLayout& layout, const std::string& producer_version) {
-  onnx::ModelProto model;
-  model.set_ir_version(kIrVersion);
-  model.set_producer_name("qwen3vl-export");
-  model.set_producer_version(producer_version);
-  onnx::OperatorSetIdProto* onnx_ops = model.add_opset_import();
+  onnx::ModelProto before_graph;
+  before_graph.set_ir_version(kIrVersion);
+  before_graph.set_producer_name("qwen3vl-export");
+  before_graph.set_producer_version(producer_version);
+  onnx::ModelProto behind_graph;
+  onnx::OperatorSetIdProto* onnx_ops = behind_graph.add_opset_import();
   onnx_ops->set_domain("");
   onnx_ops->set_version(kOpset);
-  onnx::OperatorSetIdProto* contrib_ops = model.add_opset_import();
+  onnx::OperatorSetIdProto* contrib_ops = behind_graph.add_opset_import();
   contrib_ops->set_domain(std::string(kMicrosoft));
   contrib_ops->set_version(1);
-  fill(graph, Places{layout, graph.name()}, *model.mutable_graph());
+  const std::string whole_graph = graph_bytes(graph, Places{layout, graph.name()});
 
-  std::string bytes;
+  std::string bytes = before_graph.SerializeAsString();
   {
+    constexpr std::uint32_t kLengthAndBytes = 2;  // the wire type of a message inside another
     google::protobuf::io::StringOutputStream stream(&bytes);
     google::protobuf::io::CodedOutputStream coded(&stream);
-    coded.SetSerializationDeterministic(true);
-    model.SerializeToCodedStream(&coded);
+    coded.WriteTag(onnx::ModelProto::kGraphFieldNumber << 3 | kLengthAndBytes);
+    coded.WriteVarint64(whole_graph.size());
   }
+  bytes.reserve(bytes.size() + whole_graph.size() + behind_graph.ByteSizeLong());
+  bytes += whole_graph;
+  behind_graph.AppendToString(&bytes);
   return bytes;
 }
 

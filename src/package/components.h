@@ -13,6 +13,7 @@ struct Components {
 
   bool whole() const { return vision && embedding && text; }
   bool text_only() const { return text && !vision && !embedding; }
+  bool operator==(const Components&) const = default;
   bool loadable() const { return whole() || text_only(); }
 
   std::vector<std::string> names() const {

@@ -26,7 +26,7 @@ namespace {
 
 /// Everything that a client would stumble over, found before the package gets its name.
 void check_package(const PackagePlan& plan, const std::filesystem::path& folder) {
-  for (const NamedGraph& named : plan.graphs) check_onnx_file(folder / named.file);
+  for (const WrittenGraph& graph : plan.graphs) check_onnx_file(folder / graph.file);
   if (!plan.components.loadable()) return;
   for (const Client* client : plan.package_layout->clients)
     if (const auto findings = client->findings(folder); !findings.empty())
@@ -50,7 +50,7 @@ void check_tokenizer_file(const PackagePlan& plan, const std::filesystem::path& 
 
 ExportReport export_package(const ExportRequest& request, const ExportObserver& observer) {
   const auto start = std::chrono::steady_clock::now();
-  const PackagePlan plan = make_plan(request, observer);
+  PackagePlan plan = make_plan(request, observer);
   check_tokenizer_file(plan, request.checkpoint, observer);
   check_tied_head(*plan.checkpoint, plan.config.text, plan.requests);
   OutputFolder folder(request.output, request.checkpoint, request.force, "package");
@@ -66,9 +66,10 @@ ExportReport export_package(const ExportRequest& request, const ExportObserver& 
   const MakeWeightBlock make_block = weight_blocks();
   DataWriter writer(plan.layout, folder.path());
   std::map<std::string, std::string> sha256 = copy_assets(request.checkpoint, plan.assets, folder.path());
-  for (const auto& [file, text] : plan.small_files) {
+  for (auto& [file, text] : plan.small_files) {
     write_text_file(folder.path() / file.name, text);
     sha256[file.name] = sha256_of(text);
+    text = std::string();  // a graph of many layers is large, and its check needs memory
   }
   check_package(plan, folder.path());
 

@@ -123,6 +123,14 @@ std::vector<NamedGraph> build_graphs(const ModelConfig& config, const Recipe& re
   return graphs;
 }
 
+std::int64_t count_nodes(const Graph& graph) {
+  auto count = static_cast<std::int64_t>(graph.nodes().size());
+  for (const Node& node : graph.nodes())
+    for (const Attribute& attribute : node.attributes)
+      if (const auto* body = std::get_if<std::shared_ptr<Graph>>(&attribute.value)) count += count_nodes(**body);
+  return count;
+}
+
 const Graph* find_graph(const std::vector<NamedGraph>& graphs, GraphKind kind) {
   const auto found = std::ranges::find(graphs, kind, &NamedGraph::kind);
   return found == graphs.end() ? nullptr : found->graph.get();
@@ -163,14 +171,15 @@ std::int64_t choose_max_pixels(const ExportRequest& request, const ImageConfig& 
 BrowserDataFiles browser_data_files(const PackagePlan& plan) {
   BrowserDataFiles files;
   if (!plan.package_layout->in_browser) return files;
-  for (const NamedGraph& named : plan.graphs)
-    if (const auto count = plan.layout.files_of(named.graph->name()).size(); count > 0)
-      files[std::filesystem::path(named.file).stem()] = static_cast<std::int64_t>(count);
+  for (const WrittenGraph& graph : plan.graphs)
+    if (const auto count = plan.layout.files_of(std::string(graph_name(graph.kind))).size(); count > 0)
+      files[std::filesystem::path(graph.file).stem()] = static_cast<std::int64_t>(count);
   return files;
 }
 
 /// The files that clients read beside the graphs, where the components make a package that one can load.
-void add_client_files(PackagePlan& plan, const ExportRequest& request, const ExportObserver& observer) {
+void add_client_files(PackagePlan& plan, const std::vector<NamedGraph>& graphs, const ExportRequest& request,
+                      const ExportObserver& observer) {
   if (!plan.components.loadable()) {
     observer.warning(
         fmt::format("only {} is written, so there is no genai_config.json: onnxruntime-genai loads all three "
@@ -193,19 +202,18 @@ void add_client_files(PackagePlan& plan, const ExportRequest& request, const Exp
     for (const std::string& warning : warnings) observer.warning(warning);
     plan.max_pixels = choose_max_pixels(request, *image, observer);
   }
-  const ClientInputs inputs{
-      .checkpoint = request.checkpoint,
-      .layout = plan.package_layout,
-      .target = &target_profile(plan.recipe.target),
-      .config = &plan.config,
-      .generation = &generation,
-      .image = image ? &*image : nullptr,
-      .chat_template = chat.text,
-      .graphs = {find_graph(plan.graphs, GraphKind::vision), find_graph(plan.graphs, GraphKind::embedding),
-                 find_graph(plan.graphs, GraphKind::text)},
-      .data_files = browser_data_files(plan),
-      .max_length = plan.max_length,
-      .max_pixels = plan.max_pixels};
+  const ClientInputs inputs{.checkpoint = request.checkpoint,
+                            .layout = plan.package_layout,
+                            .target = &target_profile(plan.recipe.target),
+                            .config = &plan.config,
+                            .generation = &generation,
+                            .image = image ? &*image : nullptr,
+                            .chat_template = chat.text,
+                            .graphs = {find_graph(graphs, GraphKind::vision), find_graph(graphs, GraphKind::embedding),
+                                       find_graph(graphs, GraphKind::text)},
+                            .data_files = browser_data_files(plan),
+                            .max_length = plan.max_length,
+                            .max_pixels = plan.max_pixels};
   // A file that is written replaces the checkpoint's own, and a client's the one that only got the chat template.
   const auto add = [&](ClientFile file) {
     std::erase_if(plan.assets, [&](const Asset& asset) { return asset.name == file.name; });
@@ -223,9 +231,9 @@ std::vector<ExportedFile> files_without_manifest(const PackagePlan& plan) {
   std::vector<ExportedFile> files;
   for (const auto& [file, text] : plan.small_files) {
     files.push_back(file);
-    const auto graph = std::ranges::find(plan.graphs, file.name, &NamedGraph::file);
+    const auto graph = std::ranges::find(plan.graphs, file.name, &WrittenGraph::file);
     if (graph == plan.graphs.end()) continue;
-    for (const std::string& data : plan.layout.files_of(graph->graph->name()))
+    for (const std::string& data : plan.layout.files_of(std::string(graph_name(graph->kind))))
       files.push_back({data, plan.layout.files().at(data), "its weights"});
   }
   for (const Asset& asset : plan.assets) files.push_back({asset.name, asset.bytes, asset.contents});
@@ -256,10 +264,12 @@ CheckedModel check_model(const ExportRequest& request, const Recipe& recipe) {
   for (const TensorRule& rule : recipe.tensors) check_layers(rule, config.text.num_hidden_layers);
   auto opened = std::make_unique<Checkpoint>(Checkpoint::open(request.checkpoint));
 
-  const WeightRequests whole = request_whole_model(config, recipe, *opened);
   WeightRequests written(lookup_in(*opened), encoding_policy(recipe, layout, config.text.num_hidden_layers));
   std::vector<NamedGraph> graphs = build_graphs(config, recipe, chosen, layout, written);
-  check_weights(*opened, config.text, written, whole, request.allow_unused);
+  if (chosen == components_of(config))
+    check_weights(*opened, config.text, written, written, request.allow_unused);
+  else
+    check_weights(*opened, config.text, written, request_whole_model(config, recipe, *opened), request.allow_unused);
   return {.config = std::move(config),
           .components = chosen,
           .layout = &layout,
@@ -294,20 +304,21 @@ PackagePlan plan_of(const ExportRequest& request, const Recipe& recipe, const Ex
                    .package_layout = model.layout,
                    .checkpoint = std::move(model.checkpoint),
                    .requests = std::move(model.requests),
-                   .graphs = std::move(model.graphs),
+                   .graphs = {},
                    .layout = {},
                    .small_files = {},
                    .assets = {},
                    .allow_nonfinite = request.allow_nonfinite,
                    .source = {}};
   plan.source = fingerprint(*plan.checkpoint);
-  for (const NamedGraph& named : plan.graphs)
+  for (const NamedGraph& named : model.graphs)
     plan.layout.place(*named.graph, plan.requests, plan.package_layout->data_files(named.kind));
-  for (const NamedGraph& named : plan.graphs) {
+  for (const NamedGraph& named : model.graphs) {
     std::string bytes = onnx_model(*named.graph, plan.layout, Q3VL_VERSION);
+    plan.graphs.push_back({named.kind, named.file, named.contents, count_nodes(*named.graph)});
     plan.small_files.push_back({{named.file, bytes.size(), named.contents}, std::move(bytes)});
   }
-  add_client_files(plan, request, observer);
+  add_client_files(plan, model.graphs, request, observer);
   return plan;
 }
 

@@ -23,7 +23,15 @@ namespace q3vl {
 /// The most pixels of a picture after its resize, unless the user says otherwise: 980 tokens of 32 × 32 pixels.
 inline constexpr std::int64_t kDefaultMaxPixels = 1'003'520;
 
-/// A graph of the package and the path of its file in it.
+/// The file of a graph.
+struct WrittenGraph {
+  GraphKind kind;
+  std::string file;  ///< its path in the package
+  std::string contents;
+  std::int64_t nodes;  ///< those of its subgraphs among them
+};
+
+/// A graph, and what its file will be called.
 struct NamedGraph {
   GraphKind kind;
   std::string file;
@@ -54,7 +62,7 @@ struct PackagePlan {
   const PackageLayout* package_layout;
   std::unique_ptr<Checkpoint> checkpoint;  // the requests look into it
   WeightRequests requests;
-  std::vector<NamedGraph> graphs;
+  std::vector<WrittenGraph> graphs;
   DataLayout layout;
   std::vector<SmallFile> small_files;  ///< but for the manifest
   std::vector<Asset> assets;           ///< the checkpoint's own files, byte for byte

@@ -15,14 +15,6 @@
 namespace q3vl {
 namespace {
 
-std::int64_t count_nodes(const Graph& graph) {
-  auto count = static_cast<std::int64_t>(graph.nodes().size());
-  for (const Node& node : graph.nodes())
-    for (const Attribute& attribute : node.attributes)
-      if (const auto* body = std::get_if<std::shared_ptr<Graph>>(&attribute.value)) count += count_nodes(**body);
-  return count;
-}
-
 std::vector<PlannedRole> roles_in(const std::vector<RoleSize>& sizes, const std::vector<std::string>& files) {
   std::vector<PlannedRole> roles;
   for (const RoleSize& size : sizes) {
@@ -80,14 +72,14 @@ PlanReport plan_package(const ExportRequest& request, const ExportObserver& obse
   for (const ExportedFile& file : report.files) report.total_bytes += file.bytes;
   const std::vector<RoleSize> sizes = sizes_by_role(plan.layout);
   std::uint64_t graph_bytes = 0;
-  for (const NamedGraph& named : plan.graphs) {
-    const std::vector<std::string> data = plan.layout.files_of(named.graph->name());
+  for (const WrittenGraph& graph : plan.graphs) {
+    const std::vector<std::string> data = plan.layout.files_of(std::string(graph_name(graph.kind)));
     std::uint64_t data_bytes = 0;
     for (const std::string& file : data) data_bytes += plan.layout.files().at(file);
-    report.graphs.push_back({.file = named.file,
-                             .contents = named.contents,
-                             .nodes = count_nodes(*named.graph),
-                             .bytes = std::ranges::find(report.files, named.file, &ExportedFile::name)->bytes,
+    report.graphs.push_back({.file = graph.file,
+                             .contents = graph.contents,
+                             .nodes = graph.nodes,
+                             .bytes = std::ranges::find(report.files, graph.file, &ExportedFile::name)->bytes,
                              .data_files = data,
                              .data_bytes = data_bytes,
                              .roles = roles_in(sizes, data)});

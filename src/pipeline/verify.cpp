@@ -139,7 +139,7 @@ GraphCheck check_graphs(const PackagePlan& plan, const fs::path& package) {
   check.run = true;
   std::set<std::string> graphs;
   std::map<std::string, std::string> sha256 = data_digests(plan, package);
-  for (const NamedGraph& named : plan.graphs) graphs.insert(named.file);
+  for (const WrittenGraph& graph : plan.graphs) graphs.insert(graph.file);
   const auto present = [&](const std::string& name) {
     if (fs::is_regular_file(package / name)) return true;
     check.findings.push_back(fmt::format("{}: is missing", name));
