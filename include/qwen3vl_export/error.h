@@ -10,7 +10,7 @@ namespace q3vl {
 
 /// The kinds of failure; the value is the process's exit code (0 is success).
 enum class ErrorKind {
-  internal = 1,       ///< a defect of this program
+  internal = 1,       ///< a defect of this program, or too little memory or too few open files for it
   usage = 2,          ///< the command line or a recipe asks for something that cannot be
   bad_input = 3,      ///< the checkpoint is damaged, incomplete or contradicts itself
   unsupported = 4,    ///< the checkpoint is sound, but not what this program exports

@@ -28,8 +28,10 @@ namespace fs = std::filesystem;
 // RWF_DONTCACHE of Linux 6.14, which glibc does not name yet. Older systems answer EOPNOTSUPP.
 constexpr int kDontCache = 0x80;
 
+/// `kind` unless the process has too little of something: that says nothing about the file.
 [[noreturn]] void fail(ErrorKind kind, const fs::path& path, std::string_view action, int error) {
-  throw Error(kind, fmt::format("{}: cannot {}: {}", path.string(), action, os_reason(path, error)));
+  throw Error(is_shortage(error) ? ErrorKind::internal : kind,
+              fmt::format("{}: cannot {}: {}", path.string(), action, os_reason(path, error)));
 }
 
 /// What there is left on the disk that `path` is, or would be, on; empty where the system does not tell.
@@ -189,6 +191,10 @@ void remove_files(const fs::path& folder, const std::set<std::string>& names) {
   remove_files_in(open_folder(AT_FDCWD, folder.string(), folder), folder, "", names);
 }
 
+bool is_shortage(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOMEM;
+}
+
 std::string os_reason(const fs::path& path, int error) {
   const std::string reason = std::generic_category().message(error);
   if (error == ENOSPC) return reason + free_text(path);
@@ -196,6 +202,11 @@ std::string os_reason(const fs::path& path, int error) {
   if (error == EFBIG)
     if (const auto limit = file_size_limit())
       return fmt::format("{}; the limit on the size of a file is {} bytes here (ulimit -f)", reason, *limit);
+  if (error == EMFILE) {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) == 0)
+      return fmt::format("{}; the limit on open files is {} here, raise it (ulimit -n)", reason, limit.rlim_cur);
+  }
   if (error == EACCES || error == EPERM) return fmt::format("{} for user {}", reason, ::geteuid());
   return reason;
 }

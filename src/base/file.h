@@ -143,6 +143,9 @@ DiskSpace disk_space(const std::filesystem::path& path);
 /// The largest file that this process may write (RLIMIT_FSIZE), if there is a limit.
 std::optional<std::uint64_t> file_size_limit();
 
+/// Whether `error` says that the process, or the whole system, has too little memory or too few open files.
+bool is_shortage(int error);
+
 /// The system's words for `error`, which a call for `path` gave, with what there is left where something has run out.
 std::string os_reason(const std::filesystem::path& path, int error);
 

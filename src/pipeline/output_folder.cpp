@@ -18,6 +18,7 @@
 #include <ranges>
 #include <span>
 #include <system_error>
+#include <utility>
 
 #include "base/json.h"
 #include "contract/file_names.h"
@@ -41,7 +42,8 @@ constexpr std::size_t kMostNames = 5;  // that a message has
 }
 
 [[noreturn]] void fail(const fs::path& path, std::string_view action, int error) {
-  fail(path, fmt::format("cannot {}: {}", action, os_reason(path, error)));
+  throw Error(is_shortage(error) ? ErrorKind::internal : ErrorKind::output,
+              fmt::format("{}: cannot {}: {}", path.string(), action, os_reason(path, error)));
 }
 
 void expect_done(const std::error_code& error, const fs::path& path, std::string_view action) {
@@ -153,6 +155,21 @@ std::optional<std::int64_t> source_date() {
 
 }  // namespace
 
+SpareDescriptors::SpareDescriptors(const fs::path& folder) {
+  for (int& descriptor : descriptors_) {
+    descriptor = ::open(folder.c_str(), O_PATH | O_CLOEXEC);
+    if (descriptor >= 0) continue;
+    const int error = errno;
+    release();
+    fail(folder, "open the folder", error);
+  }
+}
+
+void SpareDescriptors::release() {
+  for (int& descriptor : descriptors_)
+    if (descriptor >= 0) ::close(std::exchange(descriptor, -1));
+}
+
 OutputFolder::OutputFolder(const fs::path& output, const fs::path& checkpoint, bool force, std::string what)
     : output_(absolute_folder(output)),
       partial_(output_.string() + kSuffix),
@@ -229,10 +246,12 @@ void OutputFolder::make() {
     expect_done(error, partial_, "create the folder");
     marked = is_there(partial_ / kMarker);
     lock_.emplace(File::open_exclusively(partial_ / kMarker));
+    spare_.emplace(partial_);
     if (!fresh) remove_leftovers();
   } catch (...) {
     // What another run has put something into stays: it is not empty.
     std::error_code ignored;
+    spare_.reset();
     if (lock_ && !marked) fs::remove(partial_ / kMarker, ignored);
     lock_.reset();
     if (fresh) fs::remove(partial_, ignored);
@@ -267,6 +286,7 @@ OutputFolder::~OutputFolder() {
 
 void OutputFolder::remove() {
   std::error_code ignored;  // there is nobody left to tell, and the next run removes what stays
+  spare_.reset();
   try {
     for (const fs::path& folder : exchanged_in(partial_)) ::rmdir(folder.c_str());
     remove_all_but_marker(files_);
@@ -331,6 +351,7 @@ void OutputFolder::commit() {
   if (::renameat2(AT_FDCWD, partial_.c_str(), AT_FDCWD, output_.c_str(), replaces ? RENAME_EXCHANGE : 0) != 0)
     fail(output_, fmt::format("rename {} to it", partial_.string()), errno);
   lock_.reset();
+  spare_.reset();
   std::string trouble;
   try {
     sync_folder(output_.parent_path());

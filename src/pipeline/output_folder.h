@@ -2,6 +2,7 @@
 // of either.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -13,6 +14,21 @@
 #include "qwen3vl_export/export.h"
 
 namespace q3vl {
+
+/// Descriptors that nothing uses, so that a folder and one inside it can be emptied when no more files can be opened.
+class SpareDescriptors {
+ public:
+  /// Opens them on `folder`. Throws Error(output), and Error(internal) when there are too few.
+  explicit SpareDescriptors(const std::filesystem::path& folder);
+  ~SpareDescriptors() { release(); }
+  SpareDescriptors(const SpareDescriptors&) = delete;
+  SpareDescriptors& operator=(const SpareDescriptors&) = delete;
+
+ private:
+  void release();
+
+  std::array<int, 2> descriptors_ = {-1, -1};
+};
 
 /// `<output>.partial`, from its creation to its renaming. If commit() was not called, the destructor removes it, with
 /// every folder that was made for it.
@@ -61,6 +77,7 @@ class OutputFolder {
   std::vector<std::filesystem::path> made_;  // folders that did not exist, outermost first; partial_ is not among them
   std::set<std::string> folders_;            // inside partial_, one level deep
   std::optional<std::int64_t> time_;         // of SOURCE_DATE_EPOCH
+  std::optional<SpareDescriptors> spare_;    // to clean up with
   std::optional<File> lock_;                 // the marker file inside partial_; while it is open, partial_ is ours
 };
 
