@@ -15,6 +15,13 @@ at::Tensor linear(const WeightProvider& weights, const std::string& name, const 
 /// x·Wᵀ with "<name>.weight" [out, in].
 at::Tensor linear_no_bias(const WeightProvider& weights, const std::string& name, const at::Tensor& x);
 
+/// x·weightᵀ: [..., in], [out, in] -> [..., out].
+at::Tensor times_transposed(const at::Tensor& x, const at::Tensor& weight);
+
+/// softmax(q·kᵀ / √d + bias)·v, head by head: [heads, Q, d], twice [kv_heads, K, d] -> [Q, heads·d]. Each key/value
+/// head serves heads / kv_heads query heads. `bias` is [Q, K] or undefined.
+at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& bias);
+
 /// torch.nn.LayerNorm over the last axis with "<name>.weight" and "<name>.bias".
 at::Tensor layer_norm(const WeightProvider& weights, const std::string& name, const at::Tensor& x, double eps);
 

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <string>
 
@@ -22,11 +21,6 @@ at::Tensor attention_bias(const at::Tensor& attention_mask, std::int64_t sequenc
   return at::zeros_like(visible, at::kFloat)
       .masked_fill(visible.logical_not(), std::numeric_limits<float>::lowest())
       .unsqueeze(1);
-}
-
-/// Each key/value head serves heads / kv_heads query heads: [B, kv_heads, L, d] -> [B, heads, L, d].
-at::Tensor repeat_kv(const at::Tensor& x, std::int64_t heads) {
-  return x.repeat_interleave(heads / x.size(1), 1);
 }
 
 /// Grouped-query attention with RMS-normalised queries and keys: [B, S, H] -> [B, S, H].
@@ -56,13 +50,11 @@ at::Tensor attention(const TextConfig& config, const WeightProvider& weights, co
     cache.keys.push_back(k);
     cache.values.push_back(v);
   }
-  k = repeat_kv(cache.keys[layer], config.num_attention_heads);
-  v = repeat_kv(cache.values[layer], config.num_attention_heads);
 
-  // In place: for a long prompt the scores are the largest tensor of all.
-  const at::Tensor scores = at::matmul(q, k.transpose(2, 3)).div_(std::sqrt(double(config.head_dim))).add_(bias);
-  at::Tensor output = at::matmul(at::softmax(scores, -1), v);
-  output = output.transpose(1, 2).reshape({batch, sequence, -1});  // [B, heads, S, d] -> [B, S, heads·d]
+  std::vector<at::Tensor> outputs;  // [S, heads·d]
+  for (std::int64_t i = 0; i < batch; ++i)
+    outputs.push_back(attend(q[i], cache.keys[layer][i], cache.values[layer][i], bias[i][0]));
+  const at::Tensor output = at::stack(outputs);
   seen(".o_proj", output);
   return linear_no_bias(weights, name + ".o_proj", output);
 }
@@ -177,7 +169,7 @@ at::Tensor text_forward(const TextConfig& config, const WeightProvider& weights,
 }
 
 at::Tensor lm_head(const TextConfig& config, const WeightProvider& weights, const at::Tensor& hidden_states) {
-  return at::linear(hidden_states, weights(config.head_weight()));
+  return times_transposed(hidden_states, weights(config.head_weight()));
 }
 
 }  // namespace q3vl::reference

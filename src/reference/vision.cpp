@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <string>
 
 #include "qwen3vl_export/error.h"
@@ -52,14 +51,13 @@ at::Tensor attention(const VisionConfig& config, const WeightProvider& weights, 
   std::vector<at::Tensor> outputs;
   std::int64_t begin = 0;
   for (const Grid& grid : grids) {
-    // The frames of a grid are a batch: [t·h·w, heads, d] -> [t, heads, h·w, d].
-    const auto frames = [&](const at::Tensor& all) {
-      return all.narrow(0, begin, grid.patches()).reshape({grid.t, grid.h * grid.w, heads, head_dim}).transpose(1, 2);
-    };
-    const at::Tensor scores = at::matmul(frames(q), frames(k).transpose(2, 3)) / std::sqrt(double(head_dim));
-    const at::Tensor output = at::matmul(at::softmax(scores, -1), frames(v));
-    outputs.push_back(output.transpose(1, 2).reshape({-1, config.hidden_size}));  // [t, heads, h·w, d] -> [t·h·w, H]
-    begin += grid.patches();
+    const std::int64_t patches = grid.h * grid.w;
+    for (std::int64_t frame = 0; frame < grid.t; ++frame, begin += patches) {
+      const auto part = [&](const at::Tensor& all) {  // [N, heads, d] -> [heads, h·w, d]
+        return all.narrow(0, begin, patches).transpose(0, 1);
+      };
+      outputs.push_back(attend(part(q), part(k), part(v), /*bias=*/{}));  // [h·w, H]
+    }
   }
   return linear(weights, name + ".proj", at::cat(outputs));
 }
@@ -133,7 +131,7 @@ VisionFeatures vision_forward(const VisionConfig& config, const WeightProvider& 
 
   // A convolution whose stride is its kernel: [hidden, C, T, patch, patch] -> [hidden, C·T·patch²] and a product.
   const at::Tensor kernel = weights(kVisual + ".patch_embed.proj.weight").flatten(1);
-  at::Tensor x = at::linear(pixel_values, kernel, weights(kVisual + ".patch_embed.proj.bias"));
+  at::Tensor x = times_transposed(pixel_values, kernel).add_(weights(kVisual + ".patch_embed.proj.bias"));
   seen("patch_embed", x);
 
   const BilinearCorners corners = bilinear_corners(grids, config.position_table_side(), config.spatial_merge_size);

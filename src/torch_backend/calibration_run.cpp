@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
 #include <map>
 #include <optional>
@@ -12,6 +11,7 @@
 #include "base/parallel.h"
 #include "qwen3vl_export/error.h"
 #include "reference/model.h"
+#include "tensors/shared_work.h"
 #include "torch_backend/feedback_factors.h"
 #include "torch_backend/held_weights.h"
 #include "torch_backend/prompt_features.h"
@@ -20,16 +20,23 @@ namespace q3vl {
 namespace {
 
 constexpr std::int64_t kBlockRows = 128;
+constexpr std::int64_t kBlockColumns = 512;
 
 /// Adds xᵀ·x to the upper triangle of `sum`, and to the blocks on its diagonal: the rest would be the same products.
 void add_products(const at::Tensor& sum, const at::Tensor& x) {
-  for (std::int64_t begin = 0; begin < x.size(1); begin += kBlockRows) {
-    const std::int64_t columns = x.size(1) - begin;
-    const std::int64_t rows = std::min(kBlockRows, columns);
+  const std::int64_t size = x.size(1);
+  share_ranges(size, kBlockRows, size * size * x.size(0), [&](std::int64_t begin, std::int64_t rows) {
     sum.narrow(0, begin, rows)
-        .narrow(1, begin, columns)
-        .addmm_(x.narrow(1, begin, rows).t(), x.narrow(1, begin, columns));
-  }
+        .narrow(1, begin, size - begin)
+        .addmm_(x.narrow(1, begin, rows).t(), x.narrow(1, begin, size - begin));
+  });
+}
+
+/// Adds the sums of x² over the rows to `sum`.
+void add_squares(const at::Tensor& sum, const at::Tensor& x) {
+  share_ranges(x.size(1), kBlockColumns, 2 * x.numel(), [&](std::int64_t begin, std::int64_t columns) {
+    sum.narrow(0, begin, columns).add_(x.narrow(1, begin, columns).square().sum(0, /*keepdim=*/false, at::kDouble));
+  });
 }
 
 /// Sums over the tokens that a matrix was given.
@@ -45,7 +52,7 @@ class InputSums {
       if (feedback_) hessian_ = at::zeros({x.size(1), x.size(1)}, at::kFloat);
     }
     tokens_ += x.size(0);
-    squares_ += x.square().sum(0, /*keepdim=*/false, at::kDouble);
+    add_squares(squares_, x);
     if (feedback_) add_products(hessian_, x);
   }
 

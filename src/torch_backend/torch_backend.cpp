@@ -1,7 +1,6 @@
 // The entry of qwen3vl-export-torch.so.
-#include <ATen/Parallel.h>
-
 #include "backend/tensor_backend.h"
+#include "tensors/shared_work.h"
 #include "torch_backend/calibration_run.h"
 #include "torch_backend/reference_run.h"
 
@@ -11,16 +10,16 @@ namespace {
 class TorchBackend : public TensorBackend {
  public:
   std::vector<ReferenceResult> run_reference(const ReferenceRequest& request) const override {
-    at::set_num_threads(request.threads);
+    const ComputeThreads threads(request.threads);
     return q3vl::run_reference(request);
   }
   HostTensor image_features(const ModelConfig& config, const std::vector<Patches>& pictures,
                             const ReferenceWeights& weights, int threads) const override {
-    at::set_num_threads(threads);
+    const ComputeThreads compute_threads(threads);
     return q3vl::image_features(config, pictures, weights);
   }
   void run_calibration(const CalibrationRequest& request) const override {
-    at::set_num_threads(request.threads);
+    const ComputeThreads threads(request.threads);
     q3vl::run_calibration(request);
   }
 };
