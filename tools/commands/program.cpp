@@ -9,12 +9,14 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <filesystem>
 #include <new>
 #include <string_view>
 #include <system_error>
 
+#include "base/file.h"
 #include "commands/command.h"
 
 namespace q3vl {
@@ -98,6 +100,12 @@ void fill_standard_streams() {
     }
 }
 
+/// OpenBLAS, which comes with LibTorch, starts a thread for each processor, and sends the process SIGINT where it
+/// cannot. This program shares the work of computing among threads of its own.
+void keep_blas_to_one_thread() {
+  ::setenv("OPENBLAS_NUM_THREADS", "1", 1);  // NOLINT(concurrency-mt-unsafe): there is one thread yet
+}
+
 /// What was asked for must have arrived.
 int close_output(int code, LogFormat format) {
   if (std::ferror(stdout) != 0) return print_error("standard output: cannot be written", ErrorKind::output, format);
@@ -115,8 +123,10 @@ int report_error(LogFormat format) {
     return print_out_of_memory(format);
   } catch (const std::filesystem::filesystem_error& error) {
     // Of the output all is checked where it happens: this is the checkpoint, or another file that is read.
-    return print_error(fmt::format("{}: cannot be examined: {}", error.path1().string(), error.code().message()),
-                       ErrorKind::bad_input, format);
+    const int code = error.code().value();
+    return print_error(
+        fmt::format("{}: cannot be examined: {}", error.path1().string(), os_reason(error.path1(), code)),
+        is_shortage(code) ? ErrorKind::internal : ErrorKind::bad_input, format);
   } catch (const std::exception& error) {
     if (std::ferror(stdout) != 0) return close_output(0, format);
     return print_error(fmt::format("internal error: {}", error.what()), ErrorKind::internal, format);
@@ -128,6 +138,7 @@ int report_error(LogFormat format) {
 int run_program(int argc, char** argv) {
   fill_standard_streams();
   handle_signals();
+  keep_blas_to_one_thread();
   const LogFormat format = format_asked_for(argc, argv);
   format_of_last_words = format;
   std::set_terminate(on_terminate);
