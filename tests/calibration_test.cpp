@@ -5,10 +5,12 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 
 #include <cmath>
 #include <functional>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <string>
@@ -22,6 +24,7 @@
 #include "checkpoint/checkpoint_writing.h"
 #include "qwen3vl_export/calibrate.h"
 #include "reference/model.h"
+#include "support/command.h"
 #include "support/odd_model.h"
 #include "support/refusal.h"
 #include "support/temporary_folder.h"
@@ -53,6 +56,16 @@ ExportObserver silent() {
 
 void copy_picture(const std::string& name, const fs::path& to) {
   fs::copy_file(test::data_path("images/" + name), to);
+}
+
+/// The number of a processor that this process may use.
+std::string first_processor() {
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  EXPECT_EQ(::sched_getaffinity(0, sizeof allowed, &allowed), 0);
+  for (int i = 0; i < CPU_SETSIZE; ++i)
+    if (CPU_ISSET(i, &allowed)) return std::to_string(i);
+  return "none";
 }
 
 /// R of GPTQ by the book, in double: H, its inverse by elimination, and the upper Cholesky factor of that.
@@ -254,6 +267,37 @@ TEST(Calibrate, FindsWhatANaiveComputationFinds) {
   EXPECT_EQ(model.calibration().feedback(layer + "self_attn.v_proj.weight"),
             model.calibration().feedback(layer + "self_attn.q_proj.weight"));
   EXPECT_FALSE(model.calibration().second_moment("model.visual.patch_embed.proj.weight"));
+}
+
+/// Enough tokens that products are shared among threads.
+TEST(Calibrate, BytesAreTheSameOnAnyThreads) {
+  const TemporaryFolder folder;
+  fs::create_directory(folder / "data");
+  nlohmann::json ids = nlohmann::json::array();
+  for (int i = 0; i < 1500; ++i) ids.push_back(i * i % 1999);
+  write_bytes(folder / "data/text.json", nlohmann::json{{"input_ids", ids}}.dump());
+  copy_picture("rgb_61x97.png", folder / "data/picture.png");
+  const auto bytes = [&](int threads) {
+    const fs::path file = folder / fmt::format("threads {}", threads);
+    calibrate({.checkpoint = tiny(), .data = folder / "data", .output = file, .feedback = true, .threads = threads},
+              silent());
+    return read_bytes(file);
+  };
+  const std::string one = bytes(1);
+  for (const int threads : {2, 7}) EXPECT_TRUE(bytes(threads) == one) << threads;
+  // LibTorch and BLAS count the processors that they may use, and read variables, when they are opened.
+  const std::vector<std::vector<std::string>> starts = {{"/usr/bin/env", "OMP_NUM_THREADS=1"},
+                                                        {"/usr/bin/env", "OMP_NUM_THREADS=3"},
+                                                        {"/usr/bin/taskset", "-c", first_processor()}};
+  for (std::vector<std::string> command : starts) {
+    const fs::path file = folder / "started";
+    command.insert(command.end(), {Q3VL_EXPORT_BINARY, tiny(), "-o", folder / "package", "--recipe", "int4-gptq",
+                                   "--calibrate", folder / "data", "--calibration", file, "--force", "-q"});
+    const CommandResult result = run_command(command);
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_TRUE(read_bytes(file) == one) << command[1];
+    fs::remove(file);
+  }
 }
 
 TEST(Calibrate, FindsSecondMomentsAloneOfATiedModel) {

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/sha256.h"
+#include "qwen3vl_export/calibrate.h"
 #include "qwen3vl_export/export.h"
 #include "support/command_line_test.h"
 #include "support/odd_model.h"
@@ -73,6 +74,39 @@ TEST_F(Determinism, BytesDoNotDependOnTheInstructionSet) {
       EXPECT_EQ(files.size(), first.size());
       for (const auto& [name, bytes] : first)
         EXPECT_TRUE(files.at(name) == bytes) << recipe << ": " << name << " with " << hwy::TargetName(target);
+    }
+  }
+  use_instructions(0);
+}
+
+/// Every recipe by name, with one calibration for those that take it.
+TEST_F(Determinism, EveryRecipeGivesTheSameBytes) {
+  const fs::path checkpoint = folder_.path() / "checkpoint";
+  SynthOptions options = odd_model(2);
+  options.distribution = Distribution::heavy_tailed;
+  write_synthetic_checkpoint(options, checkpoint);
+  fs::create_directory(folder_.path() / "data");
+  write_bytes(folder_.path() / "data/text.json", R"({"input_ids": [5, 9, 900, 17, 33, 1024, 7]})");
+  const fs::path calibration = folder_.path() / "calibration";
+  calibrate({.checkpoint = checkpoint, .data = folder_.path() / "data", .output = calibration, .feedback = true}, {});
+  const std::vector<std::int64_t> targets = hwy::SupportedAndGeneratedTargets();
+  for (const auto& [recipe, description] : builtin_recipes()) {
+    const bool quantised = recipe.starts_with("int4");
+    std::map<std::string, std::string> first;
+    for (std::size_t i = 0; i < targets.size(); ++i) {
+      use_instructions(targets[i]);
+      const fs::path output = folder_.path() / "out";
+      export_package({.checkpoint = checkpoint,
+                      .output = output,
+                      .recipe = recipe,
+                      .calibration = quantised ? calibration : fs::path(),
+                      .layout = "genai",
+                      .threads = static_cast<int>(1 + 2 * i)},
+                     {});
+      const auto files = tree(output);
+      fs::remove_all(output);
+      if (first.empty()) first = files;
+      EXPECT_TRUE(files == first) << recipe << " with " << hwy::TargetName(targets[i]);
     }
   }
   use_instructions(0);

@@ -1,4 +1,5 @@
 // The exporter as its users meet it: the command line, its files, its refusals word for word, and what stays behind.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
@@ -17,6 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
+using testing::HasSubstr;
 
 class Export : public CommandLineTest {
  protected:
@@ -210,6 +212,45 @@ TEST_F(Export, HoldsNoTensorWhole) {
   rusage usage{};
   ASSERT_EQ(::getrusage(RUSAGE_CHILDREN, &usage), 0);
   EXPECT_LT(usage.ru_maxrss, 300'000) << "KiB at the largest of all exports so far";
+}
+
+TEST_F(Export, MemoryHardlyGrowsWithTensorsAndShards) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "the sanitizer's own memory hides the program's";
+#endif
+  SynthOptions many = tiny();
+  many.sparse = true;
+  many.model.text.num_hidden_layers = 1000;
+  many.max_shard_bytes = 300'000;
+  const SynthReport made = write_synthetic_checkpoint(many, checkpoint_);
+  ASSERT_GT(made.tensors, 11'000U);
+  ASSERT_GT(made.shards, 500U);
+  ASSERT_EQ(run({"-q"}).exit_code, 0);
+  rusage usage{};
+  ASSERT_EQ(::getrusage(RUSAGE_CHILDREN, &usage), 0);
+  EXPECT_LT(usage.ru_maxrss, 300'000) << "KiB at the largest of all exports so far";
+}
+
+/// How much is too little depends on the libraries. Whatever there is, the program ends, and says what it lacks.
+TEST_F(Export, TooLittleMemoryIsASentence) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "the sanitizer needs more address space than there would be";
+#endif
+  make(tiny());
+  fs::create_directory(folder_ / "data");
+  write_bytes(folder_ / "data/text.json", R"({"input_ids": [5, 9, 900, 17, 33]})");
+  const std::string program = Q3VL_EXPORT_BINARY;
+  const std::string write = checkpoint_.string() + " -q --force -o " + out_.string();
+  const std::string calibrate = write + " --threads 4 --recipe int4-gptq --calibrate " + (folder_ / "data").string();
+  for (const std::string& arguments : {write, calibrate})
+    for (const char* kib : {"60000", "200000", "450000", "700000", "1200000"}) {
+      const CommandResult result =
+          run_command({"/bin/sh", "-c", std::string("ulimit -v ") + kib + " && exec " + program + " " + arguments});
+      if (result.exit_code == 0) continue;
+      EXPECT_EQ(result.exit_code, 1) << kib << result.err;
+      EXPECT_EQ(std::ranges::count(result.err, '\n'), 1) << kib << result.err;
+      EXPECT_THAT(result.err, testing::AnyOf(HasSubstr("memory"), HasSubstr("ulimit -v"))) << kib;
+    }
 }
 
 TEST_F(Export, TextAloneIsALoadablePackage) {

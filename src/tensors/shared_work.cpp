@@ -42,18 +42,19 @@ void expect_room(int threads) {
   const std::size_t bytes = static_cast<std::size_t>(threads) * 2 * (std::size_t{128} << 20);
   void* room = ::mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (room == MAP_FAILED)
-    throw Error(ErrorKind::internal,
-                fmt::format("computing on {} threads needs {} more bytes of address space than this process may have; "
-                            "raise the limit (ulimit -v) or use fewer threads (--threads)",
-                            threads, bytes));
+    throw Error(
+        ErrorKind::internal,
+        fmt::format("computing on {} threads takes up to {} bytes of address space, which this process may not have; "
+                    "raise the limit (ulimit -v) or use fewer threads (--threads)",
+                    threads, bytes));
   ::munmap(room, bytes);
 }
 
 }  // namespace
 
-ComputeThreads::ComputeThreads(int threads)
-    : torch_before_(at::get_num_threads()), blas_before_(set_blas_threads(1)), shared_before_(shared_among) {
+ComputeThreads::ComputeThreads(int threads) : torch_before_(at::get_num_threads()), shared_before_(shared_among) {
   expect_room(threads);
+  blas_before_ = set_blas_threads(1);
   at::set_num_threads(1);
   shared_among = threads;
 }

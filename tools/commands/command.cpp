@@ -69,8 +69,10 @@ void add_package_options(CLI::App& app, ExportRequest& request) {
          [&request](const std::string& size) { request.target_size = parse_size("--target-size", size); },
          "The most that the package may take: bits go where they save the most error a byte")
       ->type_name("SIZE");
-  app.add_option("--calibrate", request.calibrate,
-                 "Run the token files and pictures of a folder through the model first (docs/CALIBRATION.md)")
+  app.add_option(
+         "--calibrate", request.calibrate,
+         "Run the token files and pictures of a folder through the model first; the same bytes on any threads of "
+         "one machine (docs/CALIBRATION.md)")
       ->type_name("DIR");
   app.add_option("--calibration", request.calibration,
                  "What a calibration found: read, or written by --calibrate (OUTPUT.calibration)")
