@@ -12,6 +12,7 @@ export function codeBlocks(page) {
   return [...text.matchAll(/^```(\w+)\n(.*?)^```$/gms)].map(([, language, code]) => ({ language, code }));
 }
 
+// The blocks in sh. Those in bash need what no test has: onnxruntime-genai.
 export function commands(page) {
   return codeBlocks(page).filter(({ language }) => language === "sh").map(({ code }) => code).join("");
 }
