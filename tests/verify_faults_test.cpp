@@ -501,6 +501,13 @@ TEST(Verify, AShortDataFileEndsNoOtherCheck) {
   EXPECT_THAT(joined(report["numerics"]["findings"]), HasSubstr("vision.onnx"));
 }
 
+TEST(VerifyGraph, NumericsAloneFindAMissingDataFile) {
+  const Changed copy(package("tiny-a"));
+  fs::remove(copy.path() / "model.onnx.data");
+  const json report = verify_json(copy.path(), "tiny-a", {"--checks", "numerics"}, kVerificationFailed);
+  EXPECT_THAT(joined(report["numerics"]["findings"]), HasSubstr("model.onnx.data: "));
+}
+
 TEST(VerifyGraph, ComparesConfigsAndCopiedFilesToo) {
   const auto findings = [&](const std::function<void(const fs::path&)>& harm) {
     const Changed copy(package("tiny-a"));

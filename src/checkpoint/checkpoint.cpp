@@ -179,6 +179,19 @@ void Checkpoint::add(TensorInfo tensor) {
   tensors_.emplace(std::move(name), std::move(tensor));
 }
 
+void Checkpoint::rename(const std::function<std::string(const std::string& name)>& new_name) {
+  std::map<std::string, TensorInfo> renamed;
+  for (const auto& [name, tensor] : tensors_) {
+    const std::string called = new_name(name);
+    const auto [place, is_new] = renamed.try_emplace(called, tensor);
+    place->second.name = called;
+    if (!is_new)
+      throw Error(ErrorKind::bad_input, fmt::format("{}: the tensor \"{}\" is there twice, also under another name",
+                                                    folder_.string(), called));
+  }
+  tensors_ = std::move(renamed);
+}
+
 const TensorInfo* Checkpoint::find(const std::string& name) const {
   const auto found = tensors_.find(name);
   return found == tensors_.end() ? nullptr : &found->second;

@@ -52,6 +52,9 @@ class Checkpoint {
   /// together.
   void expect_unchanged() const;
 
+  /// Calls every tensor what `new_name` says of its name. Throws Error(bad_input) when two get one name.
+  void rename(const std::function<std::string(const std::string& name)>& new_name);
+
   /// The tensor called `name`, or null.
   const TensorInfo* find(const std::string& name) const;
 

@@ -17,6 +17,7 @@
 #include "package/genai/genai_config.h"
 #include "package/manifest.h"
 #include "pipeline/checkpoint_check.h"
+#include "pipeline/checkpoint_folder.h"
 #include "pipeline/module_config.h"
 #include "pipeline/output_folder.h"
 #include "pipeline/package_plan.h"
@@ -176,7 +177,7 @@ std::string write_shard(const Checkpoint& checkpoint, const Shard& shard, const 
 ExportReport extract_module(const ExtractRequest& request, const ExportObserver& observer) {
   const auto start = std::chrono::steady_clock::now();
   const Module& module = find_module(request.module);
-  if (!read_model_config(request.checkpoint).vision)
+  if (!read_checkpoint_config(request.checkpoint).vision)
     throw Error(ErrorKind::usage, fmt::format("{}: {}", request.checkpoint.string(), module.refusal));
   const CheckedModel model = check_model(
       {.checkpoint = request.checkpoint, .components = {module.component}, .allow_unused = request.allow_unused},

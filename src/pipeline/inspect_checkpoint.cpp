@@ -7,6 +7,7 @@
 #include "config/image_config.h"
 #include "package/assets.h"
 #include "pipeline/checkpoint_check.h"
+#include "pipeline/checkpoint_folder.h"
 #include "pipeline/module_tree.h"
 #include "pipeline/package_plan.h"
 #include "qwen3vl_export/inspect.h"
@@ -107,14 +108,14 @@ void try_to(const char* kind, std::vector<Finding>& findings, const std::functio
 CheckpointInspection inspect_checkpoint(const std::filesystem::path& folder) {
   CheckpointInspection report;
   std::vector<Finding>& findings = report.findings;
-  const Checkpoint checkpoint = Checkpoint::open(folder, [&](const std::string& message) {
+  Checkpoint checkpoint = Checkpoint::open(folder, [&](const std::string& message) {
     findings.push_back({"files", "", message});
   });
-  report.model = module_tree(checkpoint);
-  list_tensors(checkpoint, report);
-
   std::optional<ModelConfig> config;
   try_to("config", findings, [&] { config = read_model_config(folder); });
+  if (config) try_to("files", findings, [&] { use_hub_names(checkpoint, *config); });
+  report.model = module_tree(checkpoint);
+  list_tensors(checkpoint, report);
   if (!config) return report;
   report.config = inspect_config(*config);
   compare_tensors(checkpoint, *config, findings);

@@ -15,6 +15,7 @@
 #include "package/chat_template_files.h"
 #include "package/manifest.h"
 #include "pipeline/checkpoint_check.h"
+#include "pipeline/checkpoint_folder.h"
 #include "qwen3vl/embedding/embedding_graph.h"
 #include "qwen3vl/text/text_graph.h"
 #include "qwen3vl/vision/vision_graph.h"
@@ -258,11 +259,11 @@ WeightRequests request_whole_model(const ModelConfig& config, const Recipe& reci
 }
 
 CheckedModel check_model(const ExportRequest& request, const Recipe& recipe) {
-  ModelConfig config = read_model_config(request.checkpoint);
+  ModelConfig config = read_checkpoint_config(request.checkpoint);
   const Components chosen = choose_components(request.components, components_of(config), request.checkpoint);
   const PackageLayout& layout = choose_layout(request.layout, chosen, recipe);
   for (const TensorRule& rule : recipe.tensors) check_layers(rule, config.text.num_hidden_layers);
-  auto opened = std::make_unique<Checkpoint>(Checkpoint::open(request.checkpoint));
+  auto opened = std::make_unique<Checkpoint>(open_checkpoint(request.checkpoint, config));
 
   WeightRequests written(lookup_in(*opened), encoding_policy(recipe, layout, config.text.num_hidden_layers));
   std::vector<NamedGraph> graphs = build_graphs(config, recipe, chosen, layout, written);

@@ -10,9 +10,9 @@
 #include "base/file.h"
 #include "base/parallel.h"
 #include "chat/template_source.h"
-#include "checkpoint/checkpoint.h"
 #include "config/model_config.h"
 #include "image/model_image.h"
+#include "pipeline/checkpoint_folder.h"
 #include "pipeline/process.h"
 #include "runtime/pipeline.h"
 #include "runtime/prompter.h"
@@ -72,14 +72,14 @@ Question question_of(const RunRequest& request, const PackageConfig& config) {
 /// The pictures through the visual tower of the checkpoint, by the LibTorch reference.
 HostTensor checkpoint_features(const RunRequest& request, const PackageConfig& config,
                                const std::vector<Patches>& pictures) {
-  const ModelConfig model = read_model_config(request.checkpoint);
+  const ModelConfig model = read_checkpoint_config(request.checkpoint);
   if (!model.vision || model.features_width() != config.decoder.hidden_size)
     throw Error(ErrorKind::bad_input,
                 fmt::format("{}: its features are {} wide, expected {} as {} takes them; it is not the checkpoint that "
                             "the package was made from",
                             request.checkpoint.string(), model.vision ? model.features_width() : 0,
                             config.decoder.hidden_size, request.package.string()));
-  const Checkpoint checkpoint = Checkpoint::open(request.checkpoint);
+  const Checkpoint checkpoint = open_checkpoint(request.checkpoint, model);
   const int threads = request.threads > 0 ? request.threads : available_processors();
   return tensor_backend().image_features(model, pictures, checkpoint_weights(checkpoint, threads), threads);
 }

@@ -180,6 +180,7 @@ class NumbersRun {
       request_.observer.info("the reference runs with the checkpoint's weights");
       ideal_ = run_reference(request_, request_.cases, stored, stored);
     }
+    if (!numerics_ && !quality_) return;
     // What is not asked for is not looked at; the one that is stands in, so that the graphs have something to run on.
     if (ideal_.empty()) ideal_ = exact_;
     if (exact_.empty()) exact_.assign(ideal_.begin(), ideal_.begin() + std::ssize(own_cases_));

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 #include <vector>
 
 #include "base/parallel.h"
@@ -65,18 +66,19 @@ HostTensor WeightRows::to_float32(int threads) const {
 }
 
 bool equal_weights(const WeightRows& a, const WeightRows& b) {
-  if (a.type() != b.type() || a.shape() != b.shape()) return false;
-  std::vector<std::byte> bytes_a;
-  std::vector<std::byte> bytes_b;
+  if (a.shape() != b.shape()) return false;
+  std::vector<float> values_a;
+  std::vector<float> values_b;
   const std::int64_t block = rows_in_block(a);
   for (std::int64_t begin = 0; begin < a.rows(); begin += block) {
     throw_if_interrupted();
     const std::int64_t end = std::min(begin + block, a.rows());
-    bytes_a.resize(static_cast<std::uint64_t>(end - begin) * a.row_bytes());
-    bytes_b.resize(bytes_a.size());
-    a.read(begin, end, bytes_a);
-    b.read(begin, end, bytes_b);
-    if (bytes_a != bytes_b) return false;
+    values_a.resize(static_cast<std::size_t>((end - begin) * a.columns()));
+    values_b.resize(values_a.size());
+    a.read_float32(begin, end, values_a);
+    b.read_float32(begin, end, values_b);
+    // By their bits, so that the same NaN is equal to itself.
+    if (std::memcmp(values_a.data(), values_b.data(), values_a.size() * sizeof(float)) != 0) return false;
   }
   return true;
 }

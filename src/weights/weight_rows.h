@@ -54,7 +54,8 @@ class WeightRows {
   std::int64_t columns_;
 };
 
-/// Whether both weights have one type and shape and the same bytes. Throws Error(bad_input), and Error(interrupted).
+/// Whether both weights have one shape and, widened to float32, the same values bit for bit. Throws Error(bad_input),
+/// and Error(interrupted).
 bool equal_weights(const WeightRows& a, const WeightRows& b);
 
 /// Gives whole weights by name, as to_float32() does. `checkpoint` must outlive it.
