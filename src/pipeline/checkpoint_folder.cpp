@@ -77,12 +77,14 @@ std::string base_of_adapter(const fs::path& config) {
 
 constexpr const char* kAdapterConfig = "adapter_config.json";
 
-/// What a folder without whole weights, or without config.json, holds instead; empty where nothing known is there.
+/// What a folder without whole weights, or without config.json, holds instead; empty where nothing known is there, and
+/// where the folder cannot be listed, which the reader of what is missing will tell.
 std::string explain_folder(const fs::path& folder) {
+  const bool whole = path_exists(folder / kWeightsFile) || path_exists(folder / kIndexFile);
+  if (whole && path_exists(folder / kConfigFile)) return "";
   const std::vector<std::string> names = names_in(folder);
   const bool weights = ending_in(names, "model.safetensors") || std::ranges::count(names, kIndexFile) > 0;
-  if (std::ranges::count(names, kAdapterConfig) > 0 && !path_exists(folder / kWeightsFile) &&
-      !path_exists(folder / kIndexFile)) {
+  if (std::ranges::count(names, kAdapterConfig) > 0) {
     const std::string base = base_of_adapter(folder / kAdapterConfig);
     return fmt::format(
         "holds a LoRA adapter ({}){}, not a whole model; merge it first, in Python: "
