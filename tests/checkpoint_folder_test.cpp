@@ -125,7 +125,8 @@ TEST_F(CheckpointFolder, OneTensorUnderTwoNamesIsRefused) {
   });
   make(options);
   expect_explained(checkpoint_,
-                   "the tensor \"model.visual.merger.norm.weight\" is there twice, also under another name");
+                   "the tensor \"model.visual.merger.norm.weight\" is there under two names; remove the one that does "
+                   "not belong there");
 }
 
 TEST_F(CheckpointFolder, OtherThingsAreCalledByTheirNames) {

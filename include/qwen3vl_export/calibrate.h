@@ -29,8 +29,8 @@ struct CalibrateReport {
 /// Runs `data` through the checkpoint's model in float32 and writes the findings to `output`. Progress is counted in
 /// layers. The file is made as `<output>.partial`; from the first layer on, an interrupted or killed run leaves it
 /// there with `<output>.state`, and the next one of the same checkpoint, data and `feedback` goes on after the last
-/// finished layer. The bytes are the same with and without interruptions, on any number of threads.
-/// Throws Error.
+/// finished layer. The bytes are the same with and without interruptions, on any number of threads. Throws
+/// Error.
 CalibrateReport calibrate(const CalibrateRequest& request, const ExportObserver& observer);
 
 }  // namespace q3vl

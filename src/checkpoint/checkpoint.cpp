@@ -186,8 +186,10 @@ void Checkpoint::rename(const std::function<std::string(const std::string& name)
     const auto [place, is_new] = renamed.try_emplace(called, tensor);
     place->second.name = called;
     if (!is_new)
-      throw Error(ErrorKind::bad_input, fmt::format("{}: the tensor \"{}\" is there twice, also under another name",
-                                                    folder_.string(), called));
+      throw Error(
+          ErrorKind::bad_input,
+          fmt::format("{}: the tensor \"{}\" is there under two names; remove the one that does not belong there",
+                      folder_.string(), called));
   }
   tensors_ = std::move(renamed);
 }

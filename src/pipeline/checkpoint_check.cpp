@@ -48,11 +48,12 @@ void check_weights(const Checkpoint& checkpoint, const TextConfig& text, const W
   const std::string folder = checkpoint.folder().string();
   std::vector<std::string> faults;
   for (const WeightFault& fault : written.faults()) faults.push_back(fault.message);
-  const std::string names = explain_names(checkpoint);
-  if (!faults.empty())
+  if (!faults.empty()) {
+    const std::string names = explain_names(checkpoint);
     throw Error(ErrorKind::bad_input,
                 fmt::format("{}: tensors do not fit config.json: {}; {}", folder, listed(faults),
                             names.empty() ? "the checkpoint is incomplete or belongs to another config.json" : names));
+  }
   std::vector<std::string> unused;
   for (const TensorInfo* info : unexpected_tensors(checkpoint, text, whole))
     unused.push_back(fmt::format("\"{}\" {}", info->name, to_string(info->shape)));

@@ -4,8 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <map>
-#include <optional>
 #include <regex>
 #include <string_view>
 #include <vector>
@@ -25,29 +23,22 @@ namespace fs = std::filesystem;
   throw Error(ErrorKind::bad_input, fmt::format("{}: {}", path.string(), what));
 }
 
+constexpr const char* kGguf =
+    "a GGUF file of llama.cpp, whose weights are quantised already; export the Hugging Face checkpoint that it was "
+    "made "
+    "from";
+
 /// What a file is that stands where a checkpoint's folder should, and what to do; empty for an unknown one.
 std::string explain_file(const fs::path& file) {
   const std::string extension = file.extension().string();
-  if (extension == ".gguf")
-    return "is a GGUF file of llama.cpp, whose weights are quantised already; export the Hugging Face checkpoint that "
-           "it was made from";
+  if (extension == ".gguf") return fmt::format("is {}", kGguf);
   if (extension == ".safetensors")
     return fmt::format("is a single file; give its folder, {}, with config.json and the tokenizer's files in it",
                        file.has_parent_path() ? file.parent_path().string() : ".");
   return "";
 }
 
-/// The name of a folder, such as refs/main's, in which a hub cache keeps a checkpoint; the first of several.
-std::optional<fs::path> snapshot_in(const fs::path& cache) {
-  std::error_code failure;
-  std::vector<fs::path> snapshots;
-  for (const fs::directory_entry& entry : fs::directory_iterator(cache / "snapshots", failure))
-    snapshots.push_back(entry.path());
-  std::ranges::sort(snapshots);
-  return snapshots.empty() ? std::nullopt : std::optional(snapshots.front());
-}
-
-/// The names of a folder's files, and of folders in it, in order.
+/// The names of a folder's files, and of folders in it, in order; none of one that cannot be listed.
 std::vector<std::string> names_in(const fs::path& folder) {
   std::error_code failure;
   std::vector<std::string> names;
@@ -57,61 +48,52 @@ std::vector<std::string> names_in(const fs::path& folder) {
   return names;
 }
 
-/// The first name that ends in `suffix`, if any.
-std::optional<std::string> ending_in(const std::vector<std::string>& names, std::string_view suffix) {
-  const auto found = std::ranges::find_if(names, [&](const std::string& name) { return name.ends_with(suffix); });
-  return found == names.end() ? std::nullopt : std::optional(*found);
-}
-
 /// The base model that an adapter was trained on, by its adapter_config.json; empty where that does not tell.
 std::string base_of_adapter(const fs::path& config) {
   try {
     const Json document = read_json_file(config);
     if (document.is_object()) return document.value("base_model_name_or_path", "");
-  } catch (const Error&) {
-    // What is wrong with that file is not the point: no adapter is exported.
-  } catch (const Json::exception&) {
+  } catch (const Error&) {            // the file cannot be read, which is not the point: no adapter is exported
+  } catch (const Json::exception&) {  // the name is no string
   }
   return "";
 }
 
 constexpr const char* kAdapterConfig = "adapter_config.json";
 
-/// What a folder without whole weights, or without config.json, holds instead; empty where nothing known is there, and
-/// where the folder cannot be listed, which the reader of what is missing will tell.
+/// What a folder holds that lacks weights or config.json; empty where nothing known is there. A folder that cannot be
+/// listed is left to the reader of what it lacks, whose message says why.
 std::string explain_folder(const fs::path& folder) {
-  const bool whole = path_exists(folder / kWeightsFile) || path_exists(folder / kIndexFile);
-  if (whole && path_exists(folder / kConfigFile)) return "";
+  const bool weights = path_exists(folder / kWeightsFile) || path_exists(folder / kIndexFile);
+  const bool config = path_exists(folder / kConfigFile);
+  if (weights && config) return "";
   const std::vector<std::string> names = names_in(folder);
-  const bool weights = ending_in(names, "model.safetensors") || std::ranges::count(names, kIndexFile) > 0;
-  if (std::ranges::count(names, kAdapterConfig) > 0) {
+  const auto holds = [&](const char* name) { return std::ranges::count(names, name) > 0; };
+  if (holds(kGenaiConfigFile)) return "is a package for onnxruntime-genai already, not a checkpoint";
+  if (const auto snapshots = names_in(folder / "snapshots"); !config && !snapshots.empty())
+    return fmt::format("is the root of a hub cache; the checkpoint is {}",
+                       (folder / "snapshots" / snapshots.front()).string());
+  if (weights) return "";
+  if (holds(kAdapterConfig)) {
     const std::string base = base_of_adapter(folder / kAdapterConfig);
     return fmt::format(
         "holds a LoRA adapter ({}){}, not a whole model; merge it first, in Python: "
         "PeftModel.from_pretrained(base_model, \"{}\").merge_and_unload().save_pretrained(\"merged\")",
         kAdapterConfig, base.empty() ? "" : fmt::format(" for {}", base), folder.string());
   }
-  if (const auto snapshot = snapshot_in(folder); snapshot && !path_exists(folder / kConfigFile))
-    return fmt::format("is the root of a hub cache; the checkpoint is {}", snapshot->string());
-  if (std::ranges::count(names, kGenaiConfigFile) > 0)
-    return "is a package for onnxruntime-genai already, not a checkpoint";
-  if (weights) return "";
-  if (const auto file = ending_in(names, ".gguf"))
-    return fmt::format(
-        "holds {}, a GGUF file of llama.cpp, whose weights are quantised already; export the Hugging "
-        "Face checkpoint that it was made from",
-        *file);
-  if (const auto file = ending_in(names, ".bin"); file && file->starts_with("pytorch_model"))
-    return fmt::format(
-        "holds {}, weights in PyTorch's own format; save them as safetensors first, in Python: "
-        "AutoModelForImageTextToText.from_pretrained(\"{}\").save_pretrained(\"safetensors\")",
-        *file, folder.string());
-  for (const std::string& name : names)
+  for (const std::string& name : names) {
+    if (name.ends_with(".gguf")) return fmt::format("holds {}, {}", name, kGguf);
+    if (name.starts_with("pytorch_model") && name.ends_with(".bin"))
+      return fmt::format(
+          "holds {}, weights in PyTorch's own format; save them as safetensors first, in Python: "
+          "AutoModelForImageTextToText.from_pretrained(\"{}\").save_pretrained(\"safetensors\")",
+          name, folder.string());
     if (name.starts_with("global_step") || name.ends_with(".distcp"))
       return fmt::format(
-          "holds {}, the state of a training run in pieces; write a whole checkpoint first (with "
-          "DeepSpeed: python zero_to_fp32.py . merged)",
+          "holds {}, the state of a training run in pieces; write a whole checkpoint first (with DeepSpeed: "
+          "python zero_to_fp32.py . merged)",
           name);
+  }
   return "";
 }
 
@@ -126,8 +108,8 @@ void expect_checkpoint_folder(const fs::path& path) {
     if (const std::string what = explain_file(path); !what.empty()) refuse(path, what);
     return;
   }
-  static const std::regex hub_name("[A-Za-z0-9][\\w.-]*/[A-Za-z0-9][\\w.-]*");
-  if (std::regex_match(path.string(), hub_name))
+  static const std::regex name_on_hub("[A-Za-z0-9][\\w.-]*/[A-Za-z0-9][\\w.-]*");
+  if (std::regex_match(path.string(), name_on_hub))
     refuse(path, fmt::format("there is no such folder; if it is a name on the Hugging Face hub, download it first: "
                              "hf download {} --local-dir {}",
                              path.string(), path.filename().string()));

@@ -112,7 +112,7 @@ CheckpointInspection inspect_checkpoint(const std::filesystem::path& folder) {
     findings.push_back({"files", "", message});
   });
   std::optional<ModelConfig> config;
-  try_to("config", findings, [&] { config = read_model_config(folder); });
+  try_to("config", findings, [&] { config = read_checkpoint_config(folder); });
   if (config) try_to("files", findings, [&] { use_hub_names(checkpoint, *config); });
   report.model = module_tree(checkpoint);
   list_tensors(checkpoint, report);

@@ -35,8 +35,8 @@ class ComputeThreads {
 /// worth a second thread. Throws Error(interrupted).
 void share_blocks(std::int64_t count, std::int64_t operations, const std::function<void(std::int64_t)>& work);
 
-/// The same for the ranges [begin, begin + length) that [0, size) falls into when each but the last has `block`
-/// elements.
+/// Calls `work(begin, length)` for each piece of [0, size), on the same threads. A piece has `block` elements; the last
+/// one has what is left.
 void share_ranges(std::int64_t size, std::int64_t block, std::int64_t operations,
                   const std::function<void(std::int64_t begin, std::int64_t length)>& work);
 

@@ -77,7 +77,7 @@ bool equal_weights(const WeightRows& a, const WeightRows& b) {
     values_b.resize(values_a.size());
     a.read_float32(begin, end, values_a);
     b.read_float32(begin, end, values_b);
-    // By their bits, so that the same NaN is equal to itself.
+    // Bits are compared, not numbers: a NaN differs from every number, itself included.
     if (std::memcmp(values_a.data(), values_b.data(), values_a.size() * sizeof(float)) != 0) return false;
   }
   return true;
